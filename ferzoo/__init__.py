@@ -1,0 +1,52 @@
+"""ferzoo: a plugin-based model zoo for facial expression recognition on top of timm.
+
+Importing it imports neither torch nor timm: each public name loads what it needs when first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .registry.factory import (
+        create_block,
+        create_loss,
+        create_model,
+        list_blocks,
+        list_losses,
+        list_models,
+        list_plugins,
+        load_plugins,
+    )
+    from .registry.register import register_block, register_loss, register_model
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "create_block": ".registry.factory",
+    "create_loss": ".registry.factory",
+    "create_model": ".registry.factory",
+    "list_blocks": ".registry.factory",
+    "list_losses": ".registry.factory",
+    "list_models": ".registry.factory",
+    "list_plugins": ".registry.factory",
+    "load_plugins": ".registry.factory",
+    "register_block": ".registry.register",
+    "register_loss": ".registry.register",
+    "register_model": ".registry.register",
+}
+
+__all__ = ["__version__", *_LAZY]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'ferzoo' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_LAZY[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

@@ -1,0 +1,119 @@
+"""Every exception of ferzoo: each message says what was wrong and what to do next."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "CheckpointError",
+    "DataError",
+    "FerzooError",
+    "ImageError",
+    "InputSizeError",
+    "MissingExtraError",
+    "PluginConflictError",
+    "PluginLoadError",
+    "PluginWarning",
+    "RecipeError",
+    "RegistrationError",
+    "UnknownNameError",
+    "WeightsCorruptError",
+    "WeightsNotFoundError",
+    "nearest",
+]
+
+
+class FerzooError(Exception):
+    """Base of all errors that ferzoo raises on purpose."""
+
+
+class UnknownNameError(FerzooError, ValueError):
+    """A model, block, loss, dataset or label that nobody registered."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
+        """Build the message from what was asked and what exists.
+
+        Args:
+            kind: What was looked up, for example ``"model"``.
+            name: The unknown name.
+            known: Every name that would have worked.
+            hint: A sentence on what to do when none of the near names is meant.
+        """
+        close = nearest(name, known)
+        message = f"Unknown {kind} {name!r}."
+        if close:
+            message += f" Did you mean {' or '.join(repr(c) for c in close)}?"
+        if hint:
+            message += f" {hint}"
+        super().__init__(message)
+
+
+class PluginLoadError(FerzooError, ImportError):
+    """The module behind a registered name failed to import; the original error is the cause."""
+
+
+class PluginConflictError(FerzooError):
+    """Two distributions claim one name, or a plugin claims a name that timm owns."""
+
+
+class RegistrationError(FerzooError, ValueError):
+    """A plugin module registers something in a way that would damage the registry."""
+
+
+class PluginWarning(UserWarning):
+    """A plugin is broken and was left out; everything else works."""
+
+
+class InputSizeError(FerzooError, ValueError):
+    """A tensor's channels, height or width do not fit the network."""
+
+
+class CheckpointError(FerzooError, RuntimeError):
+    """A state dict or a weights file does not fit the network, or may not be loaded safely."""
+
+
+class WeightsNotFoundError(CheckpointError):
+    """No source holds the asked weights; the message lists what was tried."""
+
+
+class WeightsCorruptError(CheckpointError):
+    """A weights file differs from its recorded sha256."""
+
+
+class ImageError(FerzooError, ValueError):
+    """A file or array is no image that can be used."""
+
+
+class DataError(FerzooError, ValueError):
+    """A dataset is missing, incomplete or in an unknown layout."""
+
+
+class RecipeError(FerzooError, ValueError):
+    """A training recipe has an unknown key or a value out of range."""
+
+
+class MissingExtraError(FerzooError, ImportError):
+    """An optional package is needed; the message names the extra that brings it."""
+
+    def __init__(self, what: str, extra: str, otherwise: str = "") -> None:
+        """Name what needs the package, the extra to install and, if there is one, the way around.
+
+        Args:
+            what: What needs the package, the first words of a sentence.
+            extra: The extra of ferzoo that brings it.
+            otherwise: A sentence on how to go on without it.
+        """
+        super().__init__(f'{what} needs the extra {extra!r}: pip install "ferzoo[{extra}]". {otherwise}'.rstrip())
+
+
+def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """Names most like `name`, case ignored, best first.
+
+    Args:
+        name: What was asked for.
+        known: Candidates.
+        count: At most this many are returned.
+    """
+    by_lower = {k.lower(): k for k in known}
+    return [by_lower[k] for k in difflib.get_close_matches(name.lower(), by_lower, n=count, cutoff=0.5)]
