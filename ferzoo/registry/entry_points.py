@@ -1,0 +1,133 @@
+"""Entry-point metadata to names; a module is imported only when one of its names is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import entry_points
+from types import ModuleType
+
+from ..errors import PluginConflictError, PluginLoadError, PluginWarning, UnknownNameError
+
+__all__ = ["GROUPS", "Entry", "entries", "find", "load", "load_error", "warn_broken"]
+
+#: Kind of thing to the entry-point group that lists it.
+GROUPS = {"model": "ferzoo.models", "block": "ferzoo.blocks", "loss": "ferzoo.losses"}
+
+_errors: dict[Entry, BaseException] = {}
+_warned: set[Entry] = set()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a distribution's entry points: a name and the module, or module:attribute, behind it."""
+
+    kind: str
+    name: str
+    value: str
+    distribution: str
+    version: str
+
+    @property
+    def module(self) -> str:
+        """Dotted name of the module."""
+        return self.value.partition(":")[0].strip()
+
+    @property
+    def attribute(self) -> str:
+        """Attribute of the module, empty where the entry names the module alone."""
+        return self.value.partition(":")[2].strip()
+
+    def __str__(self) -> str:
+        """Name the distribution the way pip does."""
+        return f"{self.distribution} {self.version}"
+
+
+@lru_cache(maxsize=8)
+def _read(kind: str, path: tuple[str, ...]) -> dict[str, tuple[Entry, ...]]:
+    found: dict[str, dict[Entry, None]] = {}
+    for point in entry_points(group=GROUPS[kind]):
+        dist = point.dist
+        name, version = (dist.name, dist.version) if dist else ("unknown", "")
+        found.setdefault(point.name, {})[Entry(kind, point.name, point.value, name, version)] = None
+    return {name: tuple(found[name]) for name in sorted(found)}
+
+
+def entries(kind: str) -> dict[str, tuple[Entry, ...]]:
+    """Every registered name of a kind with the entries that claim it, from metadata alone.
+
+    Args:
+        kind: ``"model"``, ``"block"`` or ``"loss"``.
+    """
+    return _read(kind, tuple(sys.path))
+
+
+def find(kind: str, name: str, also_known: Iterable[str] = (), hint: str = "") -> Entry:
+    """The one entry behind `name`.
+
+    Args:
+        kind: ``"model"``, ``"block"`` or ``"loss"``.
+        name: The registered name.
+        also_known: Further names to offer when `name` is unknown.
+        hint: What to do when none of them is meant.
+
+    Raises:
+        UnknownNameError: If nobody registered it; names the nearest.
+        PluginConflictError: If several distributions claim it; names them all.
+    """
+    known = entries(kind)
+    if name not in known:
+        raise UnknownNameError(kind, name, [*known, *also_known], hint)
+    claims = known[name]
+    if len(claims) > 1:
+        owners = " and ".join(f"{entry} ({entry.value})" for entry in claims)
+        raise PluginConflictError(
+            f"The {kind} {name!r} is claimed by {owners}. Uninstall one of them, or ask its author to rename it."
+        )
+    return claims[0]
+
+
+def load(entry: Entry) -> ModuleType:
+    """Import the module behind an entry.
+
+    Raises:
+        PluginLoadError: If the import fails, now or before; the original error is the cause.
+    """
+    if entry not in _errors:
+        try:
+            return importlib.import_module(entry.module)
+        except (Exception, SystemExit) as error:  # a plugin may do anything when it is imported
+            _errors[entry] = error
+    cause = _errors[entry]
+    raise PluginLoadError(
+        f"The {entry.kind} {entry.name!r} comes from {entry}, whose module {entry.module!r} failed to import: "
+        f"{type(cause).__name__}: {cause}. Repair or update that package, or uninstall it: "
+        f"pip uninstall {entry.distribution}"
+    ) from cause
+
+
+def load_error(entry: Entry) -> BaseException | None:
+    """The error that an earlier `load` of this entry met, if any."""
+    return _errors.get(entry)
+
+
+def warn_broken(kinds: Iterable[str] = tuple(GROUPS), stacklevel: int = 3) -> None:
+    """Warn once for each entry whose import is known to fail.
+
+    Args:
+        kinds: Which kinds to look at.
+        stacklevel: As in `warnings.warn`, counted from here.
+    """
+    for entry, error in list(_errors.items()):
+        if entry.kind in kinds and entry not in _warned:
+            _warned.add(entry)
+            warnings.warn(
+                f"The {entry.kind} {entry.name!r} of {entry} cannot be used: {type(error).__name__}: {error}. "
+                "Run `ferzoo plugins` for details.",
+                PluginWarning,
+                stacklevel=stacklevel,
+            )

@@ -1,0 +1,1 @@
+"""Names to tensors: where weights come from and how they are checked."""

@@ -1,0 +1,88 @@
+"""hub_configs: one YAML a checkpoint, the only place for its facts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ..errors import CheckpointError
+from ..labels import label_names
+
+__all__ = ["Checkpoint", "checkpoints", "config_folder", "wheel_folder"]
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def wheel_folder() -> Path:
+    """Folder of the weights that ship with the package."""
+    return _PACKAGE / "weights"
+
+
+def config_folder() -> Path:
+    """Folder of the YAML files: inside an installed package, or beside it in a checkout."""
+    packed = _PACKAGE / "hub_configs"
+    return packed if packed.is_dir() else _PACKAGE.parent / "hub_configs"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The facts of one checkpoint, as its YAML states them."""
+
+    architecture: str
+    tag: str
+    sha256: str
+    labels: str
+    cfg: dict[str, Any]
+    license: str
+    description: str
+    repo: str | None = None
+    revision: str | None = None
+    ferzoo: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Architecture and tag, as `create_model` takes them."""
+        return f"{self.architecture}.{self.tag}"
+
+    @property
+    def file(self) -> str:
+        """File name of the weights."""
+        return f"{self.name}.safetensors"
+
+    def pretrained_cfg(self) -> dict[str, Any]:
+        """timm's pretrained cfg, with the source that holds the weights."""
+        names = label_names(self.labels)
+        cfg = dict(
+            self.cfg, num_classes=len(names), label_names=names, license=self.license, description=self.description
+        )
+        shipped = wheel_folder() / self.file
+        if self.repo:
+            cfg["hf_hub_id"] = f"{self.repo}@{self.revision}" if self.revision else self.repo
+        elif shipped.is_file():
+            cfg["file"] = str(shipped)
+        return cfg
+
+
+@lru_cache(maxsize=1)
+def checkpoints() -> dict[str, Checkpoint]:
+    """Every checkpoint that has a YAML, by name with tag.
+
+    Raises:
+        CheckpointError: If a YAML lacks a fact or states one that does not exist.
+    """
+    import yaml
+
+    found = {}
+    for path in sorted(config_folder().glob("*.yaml")):
+        try:
+            checkpoint = Checkpoint(**yaml.safe_load(path.read_text(encoding="utf-8")))
+        except (TypeError, yaml.YAMLError) as error:
+            raise CheckpointError(f"{path} is no valid checkpoint description: {error}") from error
+        if path.stem != checkpoint.name:
+            raise CheckpointError(f"{path} describes {checkpoint.name}: rename the file to {checkpoint.name}.yaml.")
+        found[checkpoint.name] = checkpoint
+    return found
