@@ -1,0 +1,50 @@
+"""Global depthwise convolution head of MobileFaceNet (Chen et al. 2018, arXiv 1804.07573)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from timm.models.repvit import ConvNorm
+from torch import nn
+
+from ..registry.register import register_block
+
+__all__ = ["GDConvHead"]
+
+
+@register_block("gdconv_head", example={"channels": 8, "map_size": (5, 4), "embed_dim": 6, "input_size": (2, 8, 5, 4)})
+class GDConvHead(nn.Module):
+    """A depthwise Conv2d_BN as large as the map, then a Linear embedding with BatchNorm1d.
+
+    Shape: (N, channels, *map_size) to (N, embed_dim), or (N, channels) without an embedding. The
+    embedding is raw: whoever compares faces divides it by its L2 norm.
+
+    Args:
+        channels: Input channels.
+        map_size: Height and width of the map, 7 and 7 at 112 px.
+        embed_dim: Width of the embedding, 0 for none.
+        device: Device of the parameters.
+        dtype: Type of the parameters.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        map_size: tuple[int, int] = (7, 7),
+        embed_dim: int = 256,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        """See the class."""
+        super().__init__()
+        dd: dict[str, Any] = {"device": device, "dtype": dtype}
+        self.map_size = tuple(map_size)
+        # timm's class takes any kernel that nn.Conv2d takes; its annotation says int.
+        self.conv = ConvNorm(channels, channels, self.map_size, groups=channels, **dd)  # type: ignore[arg-type]
+        self.fc = nn.Linear(channels, embed_dim, bias=False, **dd) if embed_dim else nn.Identity()
+        self.bn = nn.BatchNorm1d(embed_dim, **dd) if embed_dim else nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the raw embedding of the map."""
+        return self.bn(self.fc(self.conv(x).flatten(1)))
