@@ -1,0 +1,300 @@
+"""The timm contract, once for every network of the zoo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.fx
+from timm.models import checkpoint_seq
+from timm.models._features import feature_take_indices
+from torch import nn
+
+from ..errors import InputSizeError
+
+__all__ = ["FerModel"]
+
+#: Smallest height and width that every network takes, in pixels.
+MIN_SIZE = 32
+
+
+def check_input(x: torch.Tensor, in_chans: int, img_size: tuple[int, int] | None) -> torch.Tensor:
+    """Return `x` where it fits the network.
+
+    Args:
+        x: Batch (N, C, H, W).
+        in_chans: Channels that the network takes.
+        img_size: The one height and width that it takes, None for any from `MIN_SIZE` up.
+
+    Raises:
+        InputSizeError: If the shape does not fit; names the sizes and the way out.
+    """
+    if x.dim() != 4:
+        raise InputSizeError(f"Expected a batch (N, {in_chans}, H, W), got a tensor of shape {tuple(x.shape)}.")
+    if x.shape[1] != in_chans:
+        raise InputSizeError(
+            f"The network takes {in_chans} channel(s), the batch {tuple(x.shape)} has {x.shape[1]}. "
+            f"Convert the images, or build the network with in_chans={x.shape[1]}."
+        )
+    height, width = x.shape[2], x.shape[3]
+    if img_size is not None:
+        if height != img_size[0] or width != img_size[1]:
+            raise InputSizeError(
+                f"The network was built for {img_size[0]}x{img_size[1]} px, the batch is {height}x{width} px. "
+                f"Resize the images, or build the network with img_size=({height}, {width})."
+            )
+    elif height < MIN_SIZE or width < MIN_SIZE:
+        raise InputSizeError(f"The network takes {MIN_SIZE} px and more a side, the batch is {height}x{width} px.")
+    return x
+
+
+# A leaf for symbolic tracing: the check looks at sizes that a trace does not know.
+torch.fx.wrap("check_input")
+
+
+class FerModel(nn.Module):
+    """Base of every network: stem, stages and final convolution, pool to a vector, classifier.
+
+    A subclass's constructor calls `super().__init__`, sets `stem`, `stages` (an `nn.Sequential`),
+    `final_conv` and `pool` (a map to a vector (N, head_hidden_size)), fills `feature_info`, and calls
+    `init_head`. The forward pass takes (N, in_chans, H, W) and returns logits (N, num_classes).
+
+    Attributes:
+        num_classes: Classes of the classifier, 0 where there is none.
+        num_features: Channels of the map that `forward_features` returns.
+        head_hidden_size: Width of the vector that the classifier takes.
+        feature_info: Channels, stride and module name of the stem and of each stage.
+        loss_only_parameters: Names of parameters whose gradient comes from a loss on the attention alone.
+    """
+
+    #: The network's own pooling; `''` gives the 4-D map instead.
+    native_pool = "avg"
+    loss_only_parameters: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_chans: int,
+        global_pool: str | None,
+        drop_rate: float,
+        img_size: int | tuple[int, int] | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        """Keep the arguments that every network shares.
+
+        Args:
+            num_classes: Classes; 0 for features alone.
+            in_chans: Channels of the input.
+            global_pool: The class's `native_pool`, or `''` for none; None for the native one.
+            drop_rate: Dropout before the classifier, in [0, 1).
+            img_size: The one input size, where the network has to know it.
+            device: Device of the parameters.
+            dtype: Type of the parameters.
+
+        Raises:
+            ValueError: If an argument is out of its range.
+        """
+        super().__init__()
+        if in_chans < 1:
+            raise ValueError(f"in_chans must be 1 or more, got {in_chans}.")
+        self.in_chans = in_chans
+        self.drop_rate = drop_rate
+        self.grad_checkpointing = False
+        self.img_size: tuple[int, int] | None = None
+        if img_size is not None:
+            self.img_size = (img_size, img_size) if isinstance(img_size, int) else (img_size[0], img_size[1])
+            if min(self.img_size) < MIN_SIZE:
+                raise InputSizeError(f"img_size must be {MIN_SIZE} px or more a side, got {self.img_size}.")
+        self._dd: dict[str, Any] = {"device": device, "dtype": dtype}
+        self.feature_info: list[dict[str, Any]] = []
+        self.stem: nn.Module = nn.Identity()
+        self.stages: nn.Sequential = nn.Sequential()
+        self.final_conv: nn.Module = nn.Identity()
+        self.num_features = 0
+        self.head_hidden_size = 0
+        self.global_pool = self.native_pool
+        self._check_head(num_classes, global_pool)
+        self.num_classes = num_classes
+        self.global_pool = self.native_pool if global_pool is None else global_pool
+
+    @property
+    def map_size(self) -> tuple[int, int]:
+        """Height and width of the last map, where the network was built for one input size."""
+        if self.img_size is None:
+            raise InputSizeError(f"{type(self).__name__} takes any input size: its map has no fixed one.")
+        return -(-self.img_size[0] // 16), -(-self.img_size[1] // 16)
+
+    def _check_head(self, num_classes: int, global_pool: str | None) -> None:
+        if num_classes < 0:
+            raise ValueError(f"num_classes must be 0 or more, got {num_classes}.")
+        if global_pool not in (None, "", self.native_pool):
+            raise ValueError(
+                f"global_pool of {type(self).__name__} is {self.native_pool!r}, or '' for the map, got {global_pool!r}."
+            )
+
+    def init_head(self, make_pool: Callable[..., nn.Module], num_features: int, head_hidden_size: int) -> None:
+        """Set the pool and the classifier, once the subclass knows their widths.
+
+        Args:
+            make_pool: Builds, from `device` and `dtype`, the module that makes a vector
+                (N, head_hidden_size) of the map (N, num_features, H, W).
+            num_features: Channels of the map.
+            head_hidden_size: Width of the vector.
+        """
+        self.num_features, self.head_hidden_size = num_features, head_hidden_size
+        self._make_pool = make_pool
+        self.pool = make_pool(**self._dd) if self.global_pool else nn.Identity()
+        self.head_drop = nn.Dropout(self.drop_rate)
+        self.head = self._classifier()
+
+    def _classifier(self) -> nn.Module:
+        if not self.num_classes or not self.global_pool:
+            return nn.Identity()
+        return nn.Linear(self.head_hidden_size, self.num_classes, **self._dd)
+
+    @torch.jit.ignore
+    def no_weight_decay(self) -> set[str]:
+        """PReLU slopes: decay would pull them to zero (He et al. 2015, section 2.1)."""
+        return {
+            f"{name}.weight" if name else "weight" for name, m in self.named_modules() if isinstance(m, nn.PReLU)
+        }
+
+    @torch.jit.ignore
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Patterns that put every parameter in a group, for layer-wise learning rates."""
+        return {
+            "stem": r"^stem",
+            "blocks": [
+                (r"^stages\.(\d+)" if coarse else r"^stages\.(\d+)\.(\d+)", None),
+                (r"^stages\.(\d+)", (0,)),
+                (r"^(final_conv|pool|head)", (99999,)),
+            ],
+        }
+
+    @torch.jit.ignore
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Recompute each stage in the backward pass, to save memory."""
+        self.grad_checkpointing = enable
+
+    @torch.jit.ignore
+    def get_classifier(self) -> nn.Module:
+        """The classifier, an Identity where there is none."""
+        return self.head
+
+    @torch.jit.ignore
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        """Replace the classifier by a fresh one.
+
+        Args:
+            num_classes: Classes; 0 for features alone.
+            global_pool: The class's `native_pool`, `''` for the 4-D map, None to leave it.
+
+        Raises:
+            ValueError: If the class count is negative or the pool unknown.
+        """
+        self._check_head(num_classes, global_pool)
+        reference = next(self.parameters())
+        self._dd = {"device": reference.device, "dtype": reference.dtype}
+        if global_pool is not None and global_pool != self.global_pool:
+            self.pool = self._make_pool(**self._dd) if global_pool else nn.Identity()
+            self.global_pool = global_pool
+        self.num_classes = num_classes
+        self.head = self._classifier()
+
+    @torch.jit.ignore
+    def forward_intermediates(
+        self,
+        x: torch.Tensor,
+        indices: int | list[int] | None = None,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: str = "NCHW",
+        intermediates_only: bool = False,
+    ) -> Any:
+        """Maps of the stem and of each stage.
+
+        Args:
+            x: Batch (N, in_chans, H, W).
+            indices: Last n if a number, chosen ones if a list, all if None.
+            norm: Also apply the final convolution to the last stage's map.
+            stop_early: Do not run past the last wanted stage.
+            output_fmt: ``"NCHW"``, the one format there is.
+            intermediates_only: Return the maps alone.
+
+        Returns:
+            The maps, or what `forward_features` returns and the maps.
+        """
+        if output_fmt != "NCHW":
+            raise ValueError(f"output_fmt must be 'NCHW', got {output_fmt!r}.")
+        wanted, last = feature_take_indices(len(self.stages) + 1, indices)
+        x = self.stem(check_input(x, self.in_chans, self.img_size))
+        maps = [x] if 0 in wanted else []
+        kept = [x]
+        for i, stage in enumerate(self.stages, start=1):
+            if stop_early and i > last:
+                break
+            x = stage(x)
+            kept.append(x)
+            if i in wanted:
+                maps.append(self.final_conv(x) if norm and i == len(self.stages) else x)
+        if intermediates_only:
+            return maps
+        return self.fuse_stages(kept), maps
+
+    @torch.jit.ignore
+    def prune_intermediate_layers(
+        self, indices: int | list[int] = 1, prune_norm: bool = False, prune_head: bool = True
+    ) -> list[int]:
+        """Drop the stages that no wanted map needs.
+
+        Args:
+            indices: As in `forward_intermediates`.
+            prune_norm: Also drop the final convolution.
+            prune_head: Also drop the pool and the classifier.
+
+        Returns:
+            The kept indices.
+        """
+        wanted, last = feature_take_indices(len(self.stages) + 1, indices)
+        self.stages = self.stages[:last]
+        if prune_norm:
+            self.final_conv = nn.Identity()
+        if prune_head:
+            self.reset_classifier(0, "")
+        return wanted
+
+    def fuse_stages(self, maps: list[torch.Tensor]) -> torch.Tensor:
+        """The map that `forward_features` returns, from the maps of stem and stages."""
+        return self.final_conv(maps[-1])
+
+    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the map (N, num_features, h, w) that the head takes."""
+        if not torch.jit.is_scripting():
+            x = check_input(x, self.in_chans, self.img_size)
+        x = self.stem(x)
+        maps = [x]
+        for stage in self.stages:
+            if self.grad_checkpointing and not torch.jit.is_scripting():
+                x = checkpoint_seq(stage, x)
+            else:
+                x = stage(x)
+            maps.append(x)
+        return self.fuse_stages(maps)
+
+    def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
+        """Return logits, or the vector before the classifier, from `forward_features`' map."""
+        x = self.head_drop(self.pool(x))
+        return x if pre_logits else self.head(x)
+
+    @torch.jit.ignore
+    def forward_train(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Outputs that losses take: `logits` (N, C), `features` (N, F, h, w), `embedding` (N, D)."""
+        features = self.forward_features(x)
+        embedding = self.pool(features)
+        return {"logits": self.head(self.head_drop(embedding)), "features": features, "embedding": embedding}
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return logits (N, num_classes), or the vector or map where there is no classifier."""
+        return self.forward_head(self.forward_features(x))

@@ -1,0 +1,169 @@
+"""From a variant's name to a network: weights resolved and checked, keys renamed, timm's builder."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from timm.models import build_model_with_cfg, generate_default_cfgs, get_pretrained_cfg
+from timm.models._manipulate import adapt_input_conv
+from torch import nn
+
+from ..errors import CheckpointError
+from ..weights.configs import checkpoints
+from ..weights.resolve import resolve
+
+__all__ = ["build_model", "convert_state_dict", "default_cfgs_for"]
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+StateDict = Mapping[str, torch.Tensor]
+#: A regular expression, and its replacement as `re.sub` takes it.
+Rename = tuple[str, str | Callable[[re.Match[str]], str]]
+
+
+def default_cfgs_for(variants: Mapping[str, dict[str, Any]], **shared: Any) -> dict[str, Any]:
+    """timm's default cfgs of a family: one a checkpoint in hub_configs, or one without weights.
+
+    Args:
+        variants: Architecture name to the fields that are its own.
+        **shared: Fields of every architecture.
+    """
+    base = {
+        "num_classes": 8,
+        "input_size": (3, 112, 112),
+        "interpolation": "bicubic",
+        "crop_pct": 1.0,
+        "mean": IMAGENET_MEAN,
+        "std": IMAGENET_STD,
+        "classifier": "head",
+        **shared,
+    }
+    cfgs: dict[str, dict[str, Any]] = {}
+    for name, own in variants.items():
+        mine = {c.name: {**base, **own, **c.pretrained_cfg()} for c in checkpoints().values() if c.architecture == name}
+        cfgs.update(mine or {name: {**base, **own}})
+    return generate_default_cfgs(cfgs)
+
+
+def convert_state_dict(
+    state_dict: StateDict,
+    model: nn.Module,
+    renames: Iterable[Rename] = (),
+    unused: Iterable[str] = (),
+) -> dict[str, torch.Tensor]:
+    """Bring a checkpoint to a network's own names, and check that nothing is missing or left over.
+
+    Takes the names of the network as they are. A classifier of another class count is dropped, as timm
+    does; nothing else may differ.
+
+    Args:
+        state_dict: Tensors by name, the network's own or the authors' released ones; the prefix
+            ``module.`` of data-parallel training is taken off.
+        model: The network that they are for.
+        renames: Regular expressions and replacements, applied in order to every name.
+        unused: Regular expressions of names that the release holds and its forward never uses.
+
+    Raises:
+        CheckpointError: If names are missing or unexpected, or a shape differs; lists them.
+    """
+    own = model.state_dict()
+    out = {name.removeprefix("module."): tensor for name, tensor in state_dict.items()}
+    drop = [re.compile(pattern) for pattern in unused]
+    rules = [(re.compile(pattern), new) for pattern, new in renames]
+    renamed = {}
+    for name, tensor in out.items():
+        if name not in own:
+            if any(pattern.search(name) for pattern in drop):
+                continue
+            for pattern, new in rules:
+                name = pattern.sub(new, name)
+        renamed[name] = tensor
+    out = renamed
+    _fit_classifier(out, own)
+    _fit_grey_stem(out, model)
+    _check_keys(out, own, model)
+    return out
+
+
+def _fit_classifier(out: dict[str, torch.Tensor], own: StateDict) -> None:
+    """Drop a classifier that the network has not, or has with another class count."""
+    for name in ("head.weight", "head.bias"):
+        if name in out and (name not in own or out[name].shape[:1] != own[name].shape[:1]):
+            del out[name]
+
+
+def _fit_grey_stem(out: dict[str, torch.Tensor], model: nn.Module) -> None:
+    """Older timm adapts first convolutions from three channels alone: give it three."""
+    if "base_chans" in inspect.signature(adapt_input_conv).parameters:
+        return
+    name = f"{getattr(model, 'pretrained_cfg', {}).get('first_conv')}.weight"
+    if name in out and out[name].shape[1] == 1 and getattr(model, "in_chans", 1) != 1:
+        out[name] = out[name].repeat(1, 3, 1, 1) / 3
+
+
+def _check_keys(out: dict[str, torch.Tensor], own: StateDict, model: nn.Module) -> None:
+    cfg = getattr(model, "pretrained_cfg", {})
+    first = f"{cfg.get('first_conv')}.weight"
+    optional = ("num_batches_tracked", "head.weight", "head.bias")
+    missing = [name for name in own if name not in out and not name.endswith(optional)]
+    unexpected = [name for name in out if name not in own]
+    shapes = [
+        f"{name} {tuple(out[name].shape)} for {tuple(own[name].shape)}"
+        for name in out
+        if name in own and name != first and out[name].shape != own[name].shape
+    ]
+    problems = [
+        f"{what}: {', '.join(names[:6])}{' and %d more' % (len(names) - 6) if len(names) > 6 else ''}"
+        for what, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
+        if names
+    ]
+    if problems:
+        hint = ""
+        if any("pool.conv" in s for s in shapes):
+            hint = " The global convolution is as large as the map: build the network with the weights' img_size."
+        raise CheckpointError(f"The checkpoint does not fit {type(model).__name__}; {'; '.join(problems)}.{hint}")
+
+
+def build_model(
+    cls: type[nn.Module],
+    variant: str,
+    pretrained: bool,
+    filter_fn: Callable[[StateDict, nn.Module], dict[str, torch.Tensor]],
+    **kwargs: Any,
+) -> nn.Module:
+    """timm's `build_model_with_cfg`, with ferzoo's weights: found, checked by sha256, and loaded strictly.
+
+    Args:
+        cls: The network's class.
+        variant: The architecture's name.
+        pretrained: Load weights.
+        filter_fn: The module's `checkpoint_filter_fn`.
+        **kwargs: What the entrypoint was given.
+    """
+    cache_dir, local_only = kwargs.pop("cache_dir", None), kwargs.pop("local_files_only", False)
+    overlay = dict(kwargs.pop("pretrained_cfg_overlay", None) or {})
+    cfg = kwargs.pop("pretrained_cfg", None)
+    extra: dict[str, Any] = {}
+    has_source = any(overlay.get(key) for key in ("file", "url", "state_dict", "hf_hub_id", "source"))
+    if pretrained and not has_source and (cfg is None or isinstance(cfg, str)):
+        weights = resolve(variant, cfg or None, cache_dir=cache_dir, local_files_only=local_only)
+        if get_pretrained_cfg(variant) is not None and cfg and f"{variant}.{cfg}" not in checkpoints():
+            cfg = {"architecture": variant, "tag": cfg, **weights.cfg}  # known to FERZOO_WEIGHTS alone
+        overlay.update(file=str(weights.path), hf_hub_id=None)
+        extra = weights.ferzoo
+    model = build_model_with_cfg(
+        cls,
+        variant,
+        pretrained,
+        pretrained_cfg=cfg,
+        pretrained_cfg_overlay=overlay,
+        pretrained_filter_fn=filter_fn,
+        feature_cfg={"out_indices": (0, 1, 2, 3), "feature_cls": "getter"},
+        **kwargs,
+    )
+    model.ferzoo_cfg = extra
+    return model
