@@ -1,0 +1,87 @@
+"""Preprocessing: timm's for evaluation, torchvision's augmentations for training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from PIL import Image
+from timm.data.transforms_factory import create_transform
+from torchvision import transforms as T
+from torchvision.transforms import InterpolationMode
+
+__all__ = ["eval_transform", "train_transform"]
+
+
+def _mode(channels: int) -> Callable[[Image.Image], Image.Image]:
+    """Grey by ITU-R 601, once or three times: FER-2013 has no colour to learn from."""
+    return T.Grayscale(num_output_channels=channels)
+
+
+def eval_transform(cfg: dict[str, Any], size: int | tuple[int, int] | None = None, grayscale: bool = True) -> Any:
+    """Transform from a PIL image to a normalised tensor (C, H, W).
+
+    Args:
+        cfg: A pretrained cfg: `input_size`, `mean`, `std`, `interpolation`, `crop_pct`.
+        size: Height and width in pixels, the cfg's where None.
+        grayscale: Take the colours away first; always so where the network takes one channel.
+    """
+    channels, *cfg_size = cfg["input_size"]
+    size = tuple(cfg_size) if size is None else (size, size) if isinstance(size, int) else size
+    resize = create_transform(
+        input_size=(channels, *size),
+        is_training=False,
+        interpolation=cfg["interpolation"],
+        mean=tuple(cfg["mean"]),
+        std=tuple(cfg["std"]),
+        crop_pct=cfg["crop_pct"],
+        crop_mode="squash",
+    )
+    if not grayscale and channels == 3:
+        return resize
+    return T.Compose([_mode(channels), resize])
+
+
+def train_transform(
+    cfg: dict[str, Any],
+    size: int,
+    rotation: float = 15.0,
+    translation: float = 0.05,
+    scale: Sequence[float] = (0.85, 1.15),
+    erasing: float = 0.25,
+) -> Any:
+    """Flip, rotate, shift, scale, normalise and erase at random.
+
+    Args:
+        cfg: As in `eval_transform`.
+        size: Height and width in pixels.
+        rotation: Largest angle in degrees.
+        translation: Largest shift as a fraction of the side.
+        scale: Smallest and largest scale.
+        erasing: Probability of erasing a rectangle of 2 to 20 % of the area.
+    """
+    return T.Compose(
+        [
+            T.RandomHorizontalFlip(),
+            T.Pad(12, padding_mode="edge"),
+            T.RandomAffine(
+                rotation, translate=(translation, translation), scale=tuple(scale), interpolation=InterpolationMode.BILINEAR
+            ),
+            _CropMargin(12),
+            T.Resize((size, size), InterpolationMode.BICUBIC),
+            _mode(cfg["input_size"][0]),
+            T.ToTensor(),
+            T.Normalize(list(cfg["mean"]), list(cfg["std"])),
+            T.RandomErasing(erasing, scale=(0.02, 0.2)),
+        ]
+    )
+
+
+class _CropMargin:
+    """Take off the margin that padding added, whatever the image's size."""
+
+    def __init__(self, margin: int) -> None:
+        self.margin = margin
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        return image.crop((self.margin, self.margin, image.width - self.margin, image.height - self.margin))

@@ -1,0 +1,225 @@
+"""The training loop: one process, resumable after any epoch, the best epoch kept."""
+
+from __future__ import annotations
+
+import math
+import random
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from timm.optim import create_optimizer_v2
+from torch import nn
+from torch.utils.data import DataLoader
+
+from ..data.faces import FaceDataset, Faces
+from ..data.fer2013 import read_ferplus
+from ..data.transforms import train_transform
+from ..errors import CheckpointError, RecipeError
+from ..registry.factory import create_model
+from .checkpoint import load_state, save_state, write_checkpoint, write_json
+from .evaluate import evaluate
+from .recipe import Recipe
+
+__all__ = ["train"]
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+class Run:
+    """One run: data, network, optimiser, schedule and where it stands.
+
+    An epoch's randomness is a function of the seed and the epoch alone, so that a resumed run repeats what
+    an unbroken one would have done.
+    """
+
+    def __init__(self, recipe: Recipe, faces: dict[str, Faces] | None = None) -> None:
+        """Read the data and build everything.
+
+        Args:
+            recipe: What to do.
+            faces: The splits ``"train"`` and ``"validation"``, read from the recipe's folder where None.
+        """
+        self.recipe, self.folder = recipe, Path(recipe.out)
+        if recipe.threads:
+            torch.set_num_threads(recipe.threads)
+        splits = faces or {s: read_ferplus(recipe.data, s, recipe.soft) for s in ("train", "validation")}
+        train_faces, self.validation = splits["train"], splits["validation"]
+        if recipe.limit:
+            n = recipe.limit
+            train_faces = Faces(
+                train_faces.images[:n], train_faces.targets[:n], train_faces.labels[:n], train_faces.class_names
+            )
+        if len(train_faces) < recipe.batch_size:
+            raise RecipeError(f"batch_size {recipe.batch_size} is more than the {len(train_faces)} training rows.")
+        self.faces, self.unseen = train_faces, self.validation.unseen(train_faces)
+        self._seed(-1)
+        classes = len(train_faces.class_names)
+        kwargs = {"num_classes": classes, **recipe.model_kwargs}
+        self.model = create_model(recipe.model, **kwargs).to(recipe.device, memory_format=torch.channels_last)
+        self.cfg = self._cfg()
+        self.optimizer = create_optimizer_v2(
+            self.model, opt=recipe.opt, lr=recipe.lr, weight_decay=recipe.weight_decay
+        )
+        self.steps = len(train_faces) // recipe.batch_size
+        # OneCycleLR divides by warm-up and annealing steps: neither may be none.
+        total = max(2, recipe.epochs * self.steps)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer, recipe.lr, total, pct_start=min(max(recipe.warmup, 1.01 / total), 1 - 1.01 / total)
+            if total > 2 else 0.5, cycle_momentum=False
+        )
+        self.forward: Callable[[torch.Tensor], torch.Tensor] = (
+            torch.compile(self.model) if recipe.compile else self.model  # type: ignore[assignment]
+        )
+        self.epoch, self.history = 0, []  # type: int, list[dict[str, Any]]
+
+    def _seed(self, epoch: int) -> None:
+        seed = (self.recipe.seed * 10007 + epoch + 1) % 2**31
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+
+    def _cfg(self) -> dict[str, Any]:
+        """The cfg of the weights to come: this network at the recipe's last size and the data's classes."""
+        base = {k: v for k, v in self.model.pretrained_cfg.items() if k not in ("file", "hf_hub_id", "url", "tag")}
+        size = self.recipe.size_at(self.recipe.epochs)
+        names = self.faces.class_names
+        channels = self.model.in_chans
+        return {**base, "input_size": (channels, size, size), "num_classes": len(names), "label_names": names}
+
+    @property
+    def best(self) -> float:
+        """Best validation accuracy so far, in percent."""
+        return max((entry["accuracy"] for entry in self.history), default=-math.inf)
+
+    def resume(self) -> None:
+        """Continue from the folder's last finished epoch.
+
+        Raises:
+            CheckpointError: If there is no state, it is damaged, or it belongs to another recipe.
+        """
+        path = self.folder / "state.pt"
+        if not path.is_file():
+            raise CheckpointError(f"There is no run to resume: {path} does not exist. Start it without --resume.")
+        state = load_state(path)
+        mine, other = self.recipe.to_dict(), state["recipe"]
+        # Where it runs and where it lies may change; what it computes may not.
+        free = {"out", "data", "threads", "device", "compile"}
+        changed = [k for k in mine if k not in free and mine[k] != other.get(k)]
+        if changed:
+            raise CheckpointError(f"{path} was started with another recipe; different: {', '.join(changed)}.")
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.epoch, self.history = state["epoch"], state["history"]
+
+    def _save(self) -> None:
+        state = {
+            "recipe": self.recipe.to_dict(),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": {k: v for k, v in self.schedule.state_dict().items() if not callable(v)},
+            "epoch": self.epoch,
+            "history": self.history,
+        }
+        save_state(self.folder / "state.pt", state)
+
+    def _epoch(self) -> float:
+        recipe, size = self.recipe, self.recipe.size_at(self.epoch)
+        self._seed(self.epoch)
+        self.model.train()
+        transform = train_transform(self.cfg, size, recipe.rotation, recipe.translation, recipe.scale, recipe.erasing)
+        loader = DataLoader(FaceDataset(self.faces, transform), recipe.batch_size, shuffle=True, drop_last=True)
+        total, start = 0.0, time.monotonic()
+        for step, (images, targets) in enumerate(loader, start=1):
+            images = images.to(recipe.device, memory_format=torch.channels_last)
+            logits = self.forward(images)
+            loss = F.cross_entropy(logits, targets.to(recipe.device), label_smoothing=recipe.smoothing)
+            if not torch.isfinite(loss):
+                raise CheckpointError(
+                    f"The loss became {loss.item()} in epoch {self.epoch + 1}, step {step}. The last finished epoch "
+                    f"is kept in {self.folder}; lower lr ({recipe.lr}) or set clip_grad."
+                )
+            self.optimizer.zero_grad()
+            loss.backward()
+            if recipe.clip_grad:
+                nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_grad)
+            self.optimizer.step()
+            self.schedule.step()
+            total += loss.item()
+            if step % 25 == 0 or step == self.steps:
+                rate = step * recipe.batch_size / (time.monotonic() - start)
+                _say(
+                    f"epoch {self.epoch + 1}/{recipe.epochs} step {step}/{self.steps} "
+                    f"loss {total / step:.4f} {size} px {rate:.0f} faces/s"
+                )
+        return total / self.steps
+
+    def step_epoch(self) -> dict[str, Any]:
+        """Train an epoch, measure it, keep it where it is the best, and save the state."""
+        start = time.monotonic()
+        loss = self._epoch()
+        size = self.recipe.size_at(self.epoch)
+        result = evaluate(self.model, self.validation, self.cfg, self.unseen, size)
+        self.epoch += 1
+        entry = {
+            "epoch": self.epoch,
+            "loss": round(loss, 5),
+            "accuracy": result["accuracy"],
+            "accuracy_unseen": result["unseen"]["accuracy"],
+            "macro_f1": result["macro_f1"],
+            "seconds": round(time.monotonic() - start, 1),
+            "size": size,
+        }
+        # Weights of a smaller size are not what the run is for, unless it ends there.
+        if size == self.cfg["input_size"][1] and result["accuracy"] > self._best_at(size):
+            extra = {"grayscale": True, "labels": "ferplus", "epoch": self.epoch}
+            write_checkpoint(self.folder, self.model, self.cfg, extra)
+            write_json(self.folder / "metrics.json", {"split": "validation", "epoch": self.epoch, **result})
+        self.history.append(entry)
+        self._save()
+        write_json(self.folder / "history.json", self.history)
+        return entry
+
+    def _best_at(self, size: int) -> float:
+        return max((e["accuracy"] for e in self.history if e["size"] == size), default=-math.inf)
+
+
+def train(recipe: Recipe, resume: bool = False, faces: dict[str, Faces] | None = None) -> Path:
+    """Train a network and write a checkpoint folder.
+
+    Args:
+        recipe: What to do.
+        resume: Continue the run in the recipe's folder.
+        faces: The splits ``"train"`` and ``"validation"``, read from the recipe's folder where None.
+
+    Returns:
+        The folder: `model.safetensors` and `config.json` of the best epoch by validation accuracy,
+        `metrics.json`, `history.json`, `recipe.json`, and `state.pt` to resume from.
+
+    Raises:
+        CheckpointError: If the folder holds a run and `resume` is false, or cannot be resumed.
+        DataError: If the data is missing or incomplete.
+    """
+    folder = Path(recipe.out)
+    if not resume and (folder / "state.pt").exists():
+        raise CheckpointError(f"{folder} already holds a run: continue it with --resume, or choose another out=.")
+    run = Run(recipe, faces)
+    if resume:
+        run.resume()
+        _say(f"resuming after epoch {run.epoch}/{recipe.epochs}")
+    write_json(folder / "recipe.json", recipe.to_dict())
+    while run.epoch < recipe.epochs:
+        entry = run.step_epoch()
+        _say(
+            f"epoch {entry['epoch']}/{recipe.epochs} done in {entry['seconds']} s: validation accuracy "
+            f"{entry['accuracy']} % (unseen {entry['accuracy_unseen']} %), best {run.best} %"
+        )
+    return folder
