@@ -1,0 +1,72 @@
+"""`ferzoo COMMAND`: parses, runs one command's module, and turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from .. import __version__
+from ..errors import FerzooError
+
+__all__ = ["main"]
+
+#: Command to its module and the line that help shows. A module has `add_arguments(parser)` and
+#: `run(args) -> int`, and imports nothing heavy before `run`.
+COMMANDS = {
+    "predict": ("predict", "find the faces in photographs and name their expressions"),
+    "list": ("list_names", "list the registered models, blocks or losses"),
+    "info": ("info", "parameters and FLOPs of a model beside the paper's"),
+    "plugins": ("plugins", "list every plugin and the errors of broken ones"),
+    "train": ("train", "train a model from a recipe"),
+    "eval": ("evaluate", "measure a model's accuracy on a data set"),
+    "convert": ("convert", "turn an author's .pth into safetensors"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: Arguments, those of the process where None.
+
+    Returns:
+        0 where all went well, 1 where something was reported, 2 for wrong arguments or an error that
+        stopped the command, 130 when interrupted.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    commands = "\n".join(f"  {name:<9} {text}" for name, (_, text) in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="ferzoo",
+        usage="ferzoo COMMAND [options]",
+        description="A model zoo for facial expression recognition.",
+        epilog=f"commands:\n{commands}\n\n`ferzoo COMMAND --help` explains each.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"ferzoo {__version__}")
+    parser.add_argument("command", choices=list(COMMANDS), metavar="COMMAND", help=argparse.SUPPRESS)
+    if not argv:
+        parser.print_help()
+        return 2
+    command = parser.parse_args(argv[:1]).command
+    module_name, text = COMMANDS[command]
+    module = importlib.import_module(f".{module_name}", __package__)
+    sub = argparse.ArgumentParser(prog=f"ferzoo {command}", description=f"{text[0].upper()}{text[1:]}.")
+    module.add_arguments(sub)
+    try:
+        return int(module.run(sub.parse_args(argv[1:])) or 0)
+    except FerzooError as error:
+        print(f"ferzoo {command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"ferzoo {command}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader (`head`, a pager) has gone; there is nobody left to tell.
+        sys.stderr.close()
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
