@@ -13,12 +13,14 @@ from types import ModuleType
 
 from ..errors import PluginConflictError, PluginLoadError, PluginWarning, UnknownNameError
 
-__all__ = ["GROUPS", "Entry", "entries", "find", "load", "load_error", "warn_broken"]
+__all__ = ["GROUPS", "Entry", "entries", "find", "load", "load_error", "note_broken", "warn_broken"]
 
 #: Kind of thing to the entry-point group that lists it.
 GROUPS = {"model": "ferzoo.models", "block": "ferzoo.blocks", "loss": "ferzoo.losses"}
 
-_errors: dict[Entry, BaseException] = {}
+#: By module: several names may stand behind one, which is imported once all the same.
+_errors: dict[str, BaseException] = {}
+_broken: dict[Entry, str] = {}
 _warned: set[Entry] = set()
 
 
@@ -35,12 +37,17 @@ class Entry:
     @property
     def module(self) -> str:
         """Dotted name of the module."""
-        return self.value.partition(":")[0].strip()
+        return self._object.partition(":")[0].strip()
 
     @property
     def attribute(self) -> str:
         """Attribute of the module, empty where the entry names the module alone."""
-        return self.value.partition(":")[2].strip()
+        return self._object.partition(":")[2].strip()
+
+    @property
+    def _object(self) -> str:
+        # "module:attribute [extra]" is allowed; pip has seen to the extra.
+        return self.value.partition("[")[0]
 
     def __str__(self) -> str:
         """Name the distribution the way pip does."""
@@ -97,12 +104,13 @@ def load(entry: Entry) -> ModuleType:
     Raises:
         PluginLoadError: If the import fails, now or before; the original error is the cause.
     """
-    if entry not in _errors:
+    if entry.module not in _errors:
         try:
             return importlib.import_module(entry.module)
         except (Exception, SystemExit) as error:  # a plugin may do anything when it is imported
-            _errors[entry] = error
-    cause = _errors[entry]
+            _errors[entry.module] = error
+    cause = _errors[entry.module]
+    note_broken(entry, f"{type(cause).__name__}: {cause}")
     raise PluginLoadError(
         f"The {entry.kind} {entry.name!r} comes from {entry}, whose module {entry.module!r} failed to import: "
         f"{type(cause).__name__}: {cause}. Repair or update that package, or uninstall it: "
@@ -111,23 +119,29 @@ def load(entry: Entry) -> ModuleType:
 
 
 def load_error(entry: Entry) -> BaseException | None:
-    """The error that an earlier `load` of this entry met, if any."""
-    return _errors.get(entry)
+    """The error that an earlier `load` of this entry's module met, if any."""
+    return _errors.get(entry.module)
+
+
+def note_broken(entry: Entry, reason: str) -> None:
+    """Keep in mind that an entry cannot be used, for `warn_broken`."""
+    _broken.setdefault(entry, reason)
 
 
 def warn_broken(kinds: Iterable[str] = tuple(GROUPS), stacklevel: int = 3) -> None:
-    """Warn once for each entry whose import is known to fail.
+    """Warn of the entries that are known to be broken: one warning for all, and each of them once.
 
     Args:
         kinds: Which kinds to look at.
         stacklevel: As in `warnings.warn`, counted from here.
     """
-    for entry, error in list(_errors.items()):
-        if entry.kind in kinds and entry not in _warned:
-            _warned.add(entry)
-            warnings.warn(
-                f"The {entry.kind} {entry.name!r} of {entry} cannot be used: {type(error).__name__}: {error}. "
-                "Run `ferzoo plugins` for details.",
-                PluginWarning,
-                stacklevel=stacklevel,
-            )
+    kinds = list(kinds)
+    fresh = [entry for entry in _broken if entry.kind in kinds and entry not in _warned]
+    if fresh:
+        _warned.update(fresh)
+        listed = "; ".join(f"the {entry.kind} {entry.name!r} of {entry}: {_broken[entry]}" for entry in fresh)
+        warnings.warn(
+            f"Left out, because they cannot be used: {listed}. Run `ferzoo plugins` for details.",
+            PluginWarning,
+            stacklevel=stacklevel,
+        )

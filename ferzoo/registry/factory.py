@@ -6,10 +6,11 @@ import fnmatch
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..errors import PluginConflictError, PluginLoadError, RegistrationError, UnknownNameError
+from ..errors import CheckpointError, PluginConflictError, PluginLoadError, RegistrationError, UnknownNameError
 from ..weights.configs import checkpoints
+from ..weights.resolve import Weights, local_checkpoints, resolve
 from . import entry_points as ep
-from .register import registered
+from .lookup import find_registered, load_model
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,6 +20,7 @@ __all__ = [
     "create_block",
     "create_loss",
     "create_model",
+    "find_registered",
     "list_blocks",
     "list_losses",
     "list_models",
@@ -52,10 +54,15 @@ def list_models(filter: str = "", pretrained: bool = False) -> list[str]:  # noq
 
     Args:
         filter: Wildcard pattern as timm's, for example ``"lfn*"``; empty for all.
-        pretrained: List the names with tag of checkpoints that have weights instead, ``"lfnsb.ferplus"``.
+        pretrained: List the names with tag of checkpoints that have weights instead, ``"lfnsb.ferplus"``:
+            those of the zoo, and those in the folders of FERZOO_WEIGHTS.
     """
     ep.warn_broken(["model"])
-    return _match(sorted(checkpoints()) if pretrained else list(ep.entries("model")), filter)
+    names = list(ep.entries("model"))
+    if pretrained:
+        local = [name for name in local_checkpoints() if name.partition(".")[0] in names]
+        names = sorted({*checkpoints(), *local})
+    return _match(names, filter)
 
 
 def list_blocks(filter: str = "") -> list[str]:  # noqa: A002
@@ -76,23 +83,6 @@ def list_losses(filter: str = "") -> list[str]:  # noqa: A002
     """
     ep.warn_broken(["loss"])
     return _match(list(ep.entries("loss")), filter)
-
-
-def _load_model(entry: ep.Entry) -> None:
-    """Import the module of a model's entry and see that it registered the name with timm."""
-    from timm.models import is_model, model_entrypoint
-
-    if is_model(entry.name) and model_entrypoint(entry.name).__module__.startswith("timm."):
-        raise PluginConflictError(
-            f"{entry} claims the model {entry.name!r}, which timm owns. Use timm.create_model for timm's, "
-            f"and ask the author of {entry.distribution} to rename theirs."
-        )
-    ep.load(entry)
-    if not is_model(entry.name):
-        raise RegistrationError(
-            f"{entry} lists the model {entry.name!r}, but {entry.module} registers no such model: "
-            "decorate a function of that name with ferzoo.register_model."
-        )
 
 
 def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Module:
@@ -122,53 +112,45 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
     architecture, _, tag = name.partition(".")
     known = ep.entries("model")
     if architecture in known:
-        _load_model(ep.find("model", architecture))
+        load_model(ep.find("model", architecture))
     elif not timm.is_model(architecture):
         raise UnknownNameError("model", name, [*known, *checkpoints(), *timm.list_models()], "See `ferzoo list`.")
-    if architecture in known and tag:
-        # A tag may live in FERZOO_WEIGHTS alone; the model's builder resolves it, timm cannot.
-        return timm.create_model(architecture, pretrained=pretrained, pretrained_cfg=tag, **kwargs)
-    return timm.create_model(name, pretrained=pretrained, **kwargs)
+    if architecture not in known or not tag or kwargs.get("pretrained_cfg") or _timm_knows(name):
+        return timm.create_model(name, pretrained=pretrained, **kwargs)
+    # FERZOO_WEIGHTS alone may know the tag: timm gets the cfg, and the file where weights are wanted.
+    weights = resolve(architecture, tag)
+    kwargs["pretrained_cfg"] = _local_cfg(architecture, tag, weights)
+    if pretrained:
+        source = {"file": str(weights.path), "hf_hub_id": None, "url": None}
+        kwargs["pretrained_cfg_overlay"] = source | (kwargs.get("pretrained_cfg_overlay") or {})
+    model = timm.create_model(architecture, pretrained=pretrained, **kwargs)
+    if pretrained:
+        model.ferzoo_cfg = weights.ferzoo
+    return model
 
 
-def _normal(name: str) -> str:
-    return name.replace("_", "").replace("-", "").lower()
+def _timm_knows(name: str) -> bool:
+    from timm.models import get_pretrained_cfg
+
+    try:
+        return get_pretrained_cfg(name) is not None
+    except RuntimeError:  # timm's answer to a tag that it does not know
+        return False
 
 
-def find_registered(kind: str, name: str) -> Any:
-    """The `Registered` block or loss behind a name, importing its module.
+def _local_cfg(architecture: str, tag: str, weights: Weights) -> dict[str, Any]:
+    """The cfg of a checkpoint in FERZOO_WEIGHTS over that of its architecture, which has the network's facts."""
+    from timm.models import PretrainedCfg, get_pretrained_cfg
 
-    Args:
-        kind: ``"block"`` or ``"loss"``.
-        name: The registered name.
-
-    Raises:
-        UnknownNameError: If nobody registered it; names the nearest.
-        PluginLoadError: If its module fails to import.
-        PluginConflictError: If several packages claim it.
-        RegistrationError: If the module does not hold what its entry point promises.
-    """
-    plural = {"block": "blocks", "loss": "losses"}[kind]
-    entry = ep.find(kind, name, hint=f"See `ferzoo list --{plural}`.")
-    module = ep.load(entry)
-    items = registered(kind)
-    if entry.attribute:
-        target = getattr(module, entry.attribute, None)
-        for item in items.values():
-            if item.make is target:
-                return item
-    else:
-        mine = [item for item in items.values() if item.module.startswith(entry.module)]
-        for item in mine:
-            if item.name == name:
-                return item
-        for item in mine:
-            if _normal(item.name) == _normal(name):
-                return item
-    raise RegistrationError(
-        f"{entry} lists the {kind} {name!r}, but {entry.value} registers no such {kind}: "
-        f'decorate it with ferzoo.register_{kind}("{name}").'
-    )
+    cfg = (get_pretrained_cfg(architecture) or PretrainedCfg()).to_dict(remove_source=True)
+    for fact in ("label_names", "label_descriptions", "license", "description"):
+        cfg.pop(fact, None)  # said of other weights
+    cfg.update(weights.cfg, architecture=architecture, tag=tag)
+    try:
+        PretrainedCfg(**cfg)
+    except TypeError as error:
+        raise CheckpointError(f"The cfg in {weights.path.with_suffix('.json')} is not timm's: {error}") from error
+    return cfg
 
 
 def create_block(name: str, *args: Any, **kwargs: Any) -> nn.Module:
@@ -227,6 +209,8 @@ def list_plugins(load: bool = True) -> list[Plugin]:
         for name, claims in ep.entries(kind).items():
             error = _try(kind, name, load)
             for entry in claims:
+                if error:
+                    ep.note_broken(entry, error)
                 plugins.append(Plugin(kind, name, entry.distribution, entry.version, entry.value, error))
     return plugins
 
@@ -235,7 +219,7 @@ def _try(kind: str, name: str, load: bool) -> str:
     try:
         entry = ep.find(kind, name)
         if load:
-            _load_model(entry) if kind == "model" else find_registered(kind, name)
+            load_model(entry) if kind == "model" else find_registered(kind, name)
         elif cause := ep.load_error(entry):
             return f"{type(cause).__name__}: {cause}"
     except PluginLoadError as error:

@@ -49,8 +49,9 @@ def _register(kind: str, target: Any, example: dict[str, Any] | None) -> Any:
         name = name or _snake_case(make.__name__)
         item = Registered(kind, name, make, dict(example or {}))
         before = _registered.get((kind, name))
-        # The same definition again is a reload, not a collision.
-        if before and (before.module, before.make.__qualname__) != (item.module, make.__qualname__):
+        # The same definition again is a reload, and a module that is gone failed to import: no collisions.
+        same = before and (before.module, before.make.__qualname__) == (item.module, make.__qualname__)
+        if before and not same and before.module in sys.modules:
             raise PluginConflictError(
                 f"The {kind} {name!r} of {item.module} is already registered by {before.module}. Rename one of them."
             )
@@ -101,12 +102,18 @@ def register_loss(target: Any = None, *, example: dict[str, Any] | None = None) 
     return _register("loss", target, example)
 
 
-def register_model(fn: T) -> T:
+@overload
+def register_model(target: T) -> T: ...
+@overload
+def register_model(target: str | None = None) -> Callable[[T], T]: ...
+def register_model(target: Any = None) -> Any:
     """Register a model's entrypoint with timm, after checking what timm does not.
 
+    Use it bare, or with the name; timm takes the name from the function, so the two must agree.
+
     Args:
-        fn: Function `(pretrained=False, **kwargs)` named as the model, in a module that defined
-            `default_cfgs` with an entry for it above the decorator.
+        target: Function `(pretrained=False, **kwargs)` named as the model, in a module that defined
+            `default_cfgs` with an entry for it above the decorator; or that name.
 
     Raises:
         PluginConflictError: If timm or another module owns the name.
@@ -114,13 +121,30 @@ def register_model(fn: T) -> T:
             list, a file name that timm uses for a module of its own, or an entrypoint that does not take
             `pretrained` and keyword arguments.
     """
+    if callable(target):
+        return _register_model(target)
+    if target is not None and not isinstance(target, str):
+        raise RegistrationError(f"register_model takes a name or nothing, got {target!r}.")
+
+    def add(fn: T) -> T:
+        if target and target != fn.__name__:
+            raise RegistrationError(
+                f"The model {target!r} of {fn.__module__} must be made by a function of that name, because timm "
+                f"takes the name from it: rename {fn.__name__}."
+            )
+        return _register_model(fn)
+
+    return add
+
+
+def _register_model(fn: T) -> T:
     from timm.models import is_model, list_models, list_modules, model_entrypoint
     from timm.models import register_model as timm_register_model
 
     name, module = fn.__name__, sys.modules[fn.__module__]
     if is_model(name):
         owner = model_entrypoint(name).__module__
-        if owner != fn.__module__:
+        if owner != fn.__module__ and owner in sys.modules:
             who = "timm" if owner.startswith("timm.") else owner
             raise PluginConflictError(
                 f"The model {name!r} of {fn.__module__} is already registered by {who}. Rename the function."

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, UnknownNameError
 from ..labels import label_names
 
 __all__ = ["Checkpoint", "checkpoints", "config_folder", "wheel_folder"]
@@ -54,7 +54,7 @@ class Checkpoint:
         return f"{self.name}.safetensors"
 
     def pretrained_cfg(self) -> dict[str, Any]:
-        """timm's pretrained cfg, with the source that holds the weights."""
+        """The pretrained cfg that timm takes, with the source that holds the weights."""
         names = label_names(self.labels)
         cfg = dict(
             self.cfg, num_classes=len(names), label_names=names, license=self.license, description=self.description
@@ -80,7 +80,8 @@ def checkpoints() -> dict[str, Checkpoint]:
     for path in sorted(config_folder().glob("*.yaml")):
         try:
             checkpoint = Checkpoint(**yaml.safe_load(path.read_text(encoding="utf-8")))
-        except (TypeError, yaml.YAMLError) as error:
+            label_names(checkpoint.labels)
+        except (TypeError, UnknownNameError, yaml.YAMLError) as error:
             raise CheckpointError(f"{path} is no valid checkpoint description: {error}") from error
         if path.stem != checkpoint.name:
             raise CheckpointError(f"{path} describes {checkpoint.name}: rename the file to {checkpoint.name}.yaml.")

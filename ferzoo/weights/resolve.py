@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import WeightsCorruptError, WeightsNotFoundError, nearest
 from .configs import Checkpoint, checkpoints, wheel_folder
 
-__all__ = ["Weights", "default_tag", "resolve", "sha256_of"]
+__all__ = ["Weights", "default_tag", "local_checkpoints", "resolve", "sha256_of"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def sha256_of(path: Path) -> str:
 
 def _check(path: Path, expected: str, origin: str) -> Path:
     actual = sha256_of(path)
-    if actual != expected:
+    if actual != expected.lower():
         raise WeightsCorruptError(
             f"{path} is damaged or not the file that {origin} describes: its sha256 is {actual}, expected "
             f"{expected}. Reinstall ferzoo or fetch the file again."
@@ -53,10 +53,20 @@ def default_tag(architecture: str) -> str | None:
     return next((c.tag for c in checkpoints().values() if c.architecture == architecture), None)
 
 
+def _folders() -> list[Path]:
+    return [Path(folder).expanduser() for folder in os.environ.get("FERZOO_WEIGHTS", "").split(os.pathsep) if folder]
+
+
+def local_checkpoints() -> list[str]:
+    """Names with tag of the checkpoints in the folders of FERZOO_WEIGHTS, sorted."""
+    files = (path for folder in _folders() for path in folder.glob("*.*.safetensors"))
+    return sorted({path.stem for path in files if path.with_suffix(".json").is_file()})
+
+
 def _in_folders(name: str) -> tuple[Weights | None, list[str]]:
     tried = []
-    for folder in filter(None, os.environ.get("FERZOO_WEIGHTS", "").split(os.pathsep)):
-        path, facts = Path(folder) / f"{name}.safetensors", Path(folder) / f"{name}.json"
+    for folder in _folders():
+        path, facts = folder / f"{name}.safetensors", folder / f"{name}.json"
         if not path.is_file():
             tried.append(f"FERZOO_WEIGHTS: no {path}")
         elif not facts.is_file():
@@ -64,7 +74,7 @@ def _in_folders(name: str) -> tuple[Weights | None, list[str]]:
         else:
             try:
                 content = json.loads(facts.read_text(encoding="utf-8"))
-                sha256, cfg, extra = content["sha256"], content.get("cfg", {}), content.get("ferzoo", {})
+                sha256, cfg, extra = str(content["sha256"]), dict(content["cfg"]), dict(content.get("ferzoo") or {})
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise WeightsNotFoundError(
                     f'{facts} must be JSON with "sha256" and "cfg": {type(error).__name__}: {error}'
@@ -94,16 +104,14 @@ def resolve(
     tag = tag or default_tag(architecture)
     name = f"{architecture}.{tag}" if tag else architecture
     known = checkpoints().get(name)
-    tried = []
     if known:
         shipped = wheel_folder() / known.file
         if shipped.is_file():
             return _known(shipped, known)
-        tried.append(f"the package: no {known.file}")
     found, folders = _in_folders(name)
     if found:
         return found
-    tried += folders
+    tried = [f"the package: no {name}.safetensors", *folders]
     if known and known.repo:
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
@@ -121,6 +129,6 @@ def resolve(
             tried.append(f"the Hub: {known.repo}@{known.revision or 'main'}: {error}")
     else:
         tried.append("the Hub: no public repository is known for it")
-    close = nearest(name, checkpoints())
-    offer = f" There are weights for {', '.join(close or checkpoints())}." if checkpoints() else ""
+    names = sorted({*checkpoints(), *local_checkpoints()})
+    offer = f" There are weights for {', '.join(nearest(name, names) or names)}." if names else ""
     raise WeightsNotFoundError(f"No weights for {name!r}. Tried: {'; '.join(tried)}.{offer}")

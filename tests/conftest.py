@@ -1,0 +1,33 @@
+"""Fixtures that several folders of tests share."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+RunPython = Callable[..., Any]
+
+
+@pytest.fixture(scope="session")
+def run_python(tmp_path_factory: pytest.TempPathFactory) -> RunPython:
+    """Run code in a fresh interpreter; what it leaves in the variable `out` comes back through JSON."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+
+    def run(code: str, paths: Iterable[Path] = (), **env: str) -> Any:
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("FERZOO_")}
+        path = os.pathsep.join([*map(str, paths), *filter(None, [os.environ.get("PYTHONPATH")])])
+        env = {**inherited, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", **env}
+        code += "\nimport json\nprint('\\n' + json.dumps(out))\n"
+        # Run in an empty folder, so that the checkout is not importable by chance.
+        done = subprocess.run([sys.executable, "-c", code], cwd=folder, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return run

@@ -1,0 +1,1 @@
+"""A plugin of ferzoo that does wrong all that a plugin can do wrong."""

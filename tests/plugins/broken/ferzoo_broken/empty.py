@@ -1,0 +1,1 @@
+"""Registers nothing of what the entry points promise."""

@@ -1,0 +1,52 @@
+"""A package folder of a test's own, with weights and descriptions as the real one has."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ferzoo.weights import configs
+
+FACTS: dict[str, Any] = {
+    "architecture": "lfnsb",
+    "tag": "ferplus",
+    "sha256": hashlib.sha256(b"tensors").hexdigest(),
+    "labels": "ferplus",
+    "cfg": {"input_size": [3, 112, 112]},
+    "license": "other",
+    "description": "LFNSB on FERPlus",
+}
+Describe = Callable[..., Path]
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty package folder in the place of the installed one; no FERZOO_WEIGHTS."""
+    root = tmp_path / "package"
+    for folder in ("weights", "hub_configs"):
+        (root / folder).mkdir(parents=True)
+    monkeypatch.setattr(configs, "_PACKAGE", root)
+    monkeypatch.delenv("FERZOO_WEIGHTS", raising=False)
+    configs.checkpoints.cache_clear()
+    yield root
+    configs.checkpoints.cache_clear()
+
+
+@pytest.fixture
+def describe(package: Path) -> Describe:
+    """Write a checkpoint's YAML: the facts above with changes, None taking one away."""
+
+    def write(file: str = "", **changes: Any) -> Path:
+        facts = {key: value for key, value in {**FACTS, **changes}.items() if value is not None}
+        name = file or f"{facts.get('architecture')}.{facts.get('tag')}.yaml"
+        path = package / "hub_configs" / name
+        path.write_text(yaml.safe_dump(facts))
+        configs.checkpoints.cache_clear()
+        return path
+
+    return write

@@ -1,0 +1,103 @@
+"""hub_configs: what a description says, what makes it invalid, and that the real ones are sound."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from timm.models import PretrainedCfg
+
+from ferzoo.errors import CheckpointError
+from ferzoo.labels import LABELS
+from ferzoo.registry import entry_points as ep
+from ferzoo.weights.configs import Checkpoint, checkpoints, config_folder
+from ferzoo.weights.resolve import default_tag, sha256_of
+
+REAL = sorted(checkpoints().values(), key=lambda checkpoint: checkpoint.name)
+
+
+def test_a_description_becomes_a_checkpoint(describe: Any) -> None:
+    describe(metrics={"validation": {"accuracy": 80.0}}, repo="someone/lfnsb", revision="a" * 40)
+    [checkpoint] = checkpoints().values()
+    assert (checkpoint.name, checkpoint.file) == ("lfnsb.ferplus", "lfnsb.ferplus.safetensors")
+    assert checkpoint.metrics == {"validation": {"accuracy": 80.0}}
+    assert checkpoint.training == checkpoint.ferzoo == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "source"),
+    [
+        ({}, {}),
+        ({"repo": "someone/lfnsb"}, {"hf_hub_id": "someone/lfnsb"}),
+        ({"repo": "someone/lfnsb", "revision": "v1"}, {"hf_hub_id": "someone/lfnsb@v1"}),
+    ],
+)
+def test_the_cfg_is_timms_and_names_the_classes(describe: Any, changes: dict[str, str], source: dict[str, str]) -> None:
+    describe(labels="rafdb", **changes)
+    cfg = checkpoints()["lfnsb.ferplus"].pretrained_cfg()
+    assert cfg["num_classes"] == 7
+    assert cfg["label_names"] == LABELS["rafdb"]
+    assert {key: cfg[key] for key in ("hf_hub_id", "file", "url") if key in cfg} == source
+    assert bool(PretrainedCfg(**cfg).has_weights) == bool(source)
+
+
+def test_the_cfg_names_the_shipped_file(describe: Any, package: Path) -> None:
+    describe()
+    shipped = package / "weights" / "lfnsb.ferplus.safetensors"
+    shipped.write_bytes(b"tensors")
+    assert checkpoints()["lfnsb.ferplus"].pretrained_cfg()["file"] == str(shipped)
+
+
+def test_the_first_tag_is_the_default(describe: Any) -> None:
+    assert default_tag("lfnsb") is None
+    describe(tag="rafdb", labels="rafdb")
+    describe()
+    assert (default_tag("lfnsb"), default_tag("lanmsff")) == ("ferplus", None)
+
+
+@pytest.mark.parametrize("fact", ["architecture", "tag", "sha256", "labels", "cfg", "license", "description"])
+def test_a_missing_fact_is_named(describe: Any, fact: str) -> None:
+    path = describe("lfnsb.ferplus.yaml", **{fact: None})
+    with pytest.raises(CheckpointError, match=rf"{re.escape(str(path))} is no valid .*'{fact}'"):
+        checkpoints()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"colour": "red"}, "'colour'"), ({"labels": "fer+"}, "Unknown label set 'fer\\+'.*'ferplus'")],
+)
+def test_a_fact_that_does_not_exist_is_named(describe: Any, changes: dict[str, str], message: str) -> None:
+    describe(**changes)
+    with pytest.raises(CheckpointError, match=message):
+        checkpoints()
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b\n", "a: [1", "just words"])
+def test_a_file_that_is_no_description_is_named(package: Path, text: str) -> None:
+    (package / "hub_configs" / "lfnsb.x.yaml").write_text(text)
+    with pytest.raises(CheckpointError, match="lfnsb.x.yaml is no valid checkpoint description"):
+        checkpoints()
+
+
+def test_a_file_is_named_as_its_checkpoint(describe: Any) -> None:
+    describe("lfnsb.other.yaml")
+    with pytest.raises(CheckpointError, match="rename the file to lfnsb.ferplus.yaml"):
+        checkpoints()
+
+
+def test_a_checkout_has_its_descriptions_beside_the_package(package: Path) -> None:
+    assert config_folder() == package / "hub_configs"
+    (package / "hub_configs").rmdir()
+    assert config_folder() == package.parent / "hub_configs"
+
+
+@pytest.mark.parametrize("checkpoint", REAL, ids=lambda checkpoint: checkpoint.name)
+def test_the_real_ones_are_sound(checkpoint: Checkpoint) -> None:
+    assert checkpoint.architecture in ep.entries("model")
+    assert re.fullmatch("[0-9a-f]{64}", checkpoint.sha256)
+    cfg = PretrainedCfg(**checkpoint.pretrained_cfg())
+    assert cfg.has_weights
+    if cfg.file:
+        assert sha256_of(Path(cfg.file)) == checkpoint.sha256
