@@ -128,6 +128,13 @@ def _check_keys(out: dict[str, torch.Tensor], own: StateDict, model: nn.Module) 
         raise CheckpointError(f"The checkpoint does not fit {type(model).__name__}; {'; '.join(problems)}.{hint}")
 
 
+def _architecture_cfg(variant: str) -> dict[str, Any]:
+    """The cfg of an architecture without what is another checkpoint's own."""
+    cfg = get_pretrained_cfg(variant).to_dict(remove_source=True)
+    own = ("label_names", "label_descriptions", "license", "description")
+    return {key: value for key, value in cfg.items() if key not in own}
+
+
 def build_model(
     cls: type[nn.Module],
     variant: str,
@@ -151,9 +158,9 @@ def build_model(
     has_source = any(overlay.get(key) for key in ("file", "url", "state_dict", "hf_hub_id", "source"))
     if pretrained and not has_source and (cfg is None or isinstance(cfg, str)):
         weights = resolve(variant, cfg or None, cache_dir=cache_dir, local_files_only=local_only)
-        if get_pretrained_cfg(variant) is not None and cfg and f"{variant}.{cfg}" not in checkpoints():
-            cfg = {"architecture": variant, "tag": cfg, **weights.cfg}  # known to FERZOO_WEIGHTS alone
-        overlay.update(file=str(weights.path), hf_hub_id=None)
+        if cfg and f"{variant}.{cfg}" not in checkpoints():  # known to FERZOO_WEIGHTS alone
+            cfg = {**_architecture_cfg(variant), **weights.cfg, "architecture": variant, "tag": cfg}
+        overlay.update(file=str(weights.path), hf_hub_id=None, url=None)
         extra = weights.ferzoo
     model = build_model_with_cfg(
         cls,

@@ -8,7 +8,20 @@ from re import Match, escape
 
 from .build import Rename
 
-__all__ = ["backbone_renames", "gdconv_renames"]
+__all__ = ["MOBILEFACENET_PARTS", "backbone_renames", "gdconv_renames"]
+
+#: Prefixes of the widely used PyTorch MobileFaceNet, which MFN's release keeps.
+MOBILEFACENET_PARTS = (
+    "conv1",
+    "conv2_dw",
+    "conv_23",
+    "conv_3",
+    "conv_34",
+    "conv_4",
+    "conv_45",
+    "conv_5",
+    "conv_6_sep",
+)
 
 
 def _residual(stage: int, match: Match[str]) -> str:
