@@ -9,6 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import testing
+    from .deploy.fuse import fuse
+    from .deploy.profile import profile
+    from .predict.predictor import Predictor
     from .registry.factory import (
         create_block,
         create_loss,
@@ -24,23 +28,45 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _LAZY = {
+    "Predictor": ".predict.predictor",
     "create_block": ".registry.factory",
     "create_loss": ".registry.factory",
     "create_model": ".registry.factory",
+    "fuse": ".deploy.fuse",
     "list_blocks": ".registry.factory",
     "list_losses": ".registry.factory",
     "list_models": ".registry.factory",
     "list_plugins": ".registry.factory",
     "load_plugins": ".registry.factory",
+    "profile": ".deploy.profile",
     "register_block": ".registry.register",
     "register_loss": ".registry.register",
     "register_model": ".registry.register",
 }
 
-__all__ = ["__version__", *_LAZY]
+__all__ = [
+    "Predictor",
+    "__version__",
+    "create_block",
+    "create_loss",
+    "create_model",
+    "fuse",
+    "list_blocks",
+    "list_losses",
+    "list_models",
+    "list_plugins",
+    "load_plugins",
+    "profile",
+    "register_block",
+    "register_loss",
+    "register_model",
+    "testing",
+]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "testing":
+        return importlib.import_module(".testing", __name__)
     if name not in _LAZY:
         raise AttributeError(f"module 'ferzoo' has no attribute {name!r}")
     value = getattr(importlib.import_module(_LAZY[name], __name__), name)
@@ -49,4 +75,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *__all__})

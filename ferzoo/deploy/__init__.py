@@ -1,0 +1,1 @@
+"""How networks get fast, and how fast they are."""

@@ -1,0 +1,113 @@
+"""`fuse`: the same function with the BatchNorms folded into the convolutions before them."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections import Counter
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from timm.models.repvit import ConvNorm, RepVggDw
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+
+__all__ = ["fuse"]
+
+_logger = logging.getLogger(__name__)
+_CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+
+
+@torch.no_grad()
+def fuse(model: ModuleT) -> ModuleT:
+    """Fold every BatchNorm that follows a convolution or Linear, and every RepVGGDW, into one layer.
+
+    Conv2d_BN: weight w * g / sqrt(v + eps), bias b - m * g / sqrt(v + eps), with the BatchNorm's weight g,
+    bias b, mean m and variance v. RepVGGDW becomes one depthwise convolution (RepViT, arXiv 2307.09283,
+    section 3.2). The folding runs in float64; outputs and every stage's features stay equal to rounding.
+
+    Args:
+        model: Any network; it is left as it is.
+
+    Returns:
+        A copy in eval mode, of the same class and with the same methods. Its `state_dict` has other names:
+        load it into another fused network of the same kind.
+    """
+    fused = copy.deepcopy(model).eval()
+    for name, module in list(fused.named_modules()):
+        if isinstance(module, RepVggDw):
+            _replace(fused, name, _fold_rep_dw(module))
+    for layer_name, norm_name in _pairs(fused):
+        layer, norm = fused.get_submodule(layer_name), fused.get_submodule(norm_name)
+        _replace(fused, layer_name, _fold(layer, norm))
+        _replace(fused, norm_name, nn.Identity())
+    for name, module in list(fused.named_modules()):
+        if isinstance(module, ConvNorm) and isinstance(module.bn, nn.Identity):
+            _replace(fused, name, module.c)
+    return fused
+
+
+def _replace(root: nn.Module, name: str, new: nn.Module) -> None:
+    parent, _, child = name.rpartition(".")
+    setattr(root.get_submodule(parent), child, new)
+
+
+def _fold(layer: nn.Module, norm: nn.Module) -> nn.Module:
+    dtype = next(layer.parameters()).dtype
+    wide, wide_norm = copy.deepcopy(layer).double().eval(), copy.deepcopy(norm).double().eval()
+    fold = fuse_linear_bn_eval if isinstance(layer, nn.Linear) else fuse_conv_bn_eval
+    return fold(wide, wide_norm).to(dtype)  # type: ignore[type-var, operator]
+
+
+def _fold_rep_dw(block: RepVggDw) -> nn.Conv2d:
+    """BN(conv3x3(x) + conv1x1(x) + x) as one depthwise convolution."""
+    large = _fold(block.conv.c, block.conv.bn).double()
+    small = _fold(block.conv1.c, block.conv1.bn) if isinstance(block.conv1, ConvNorm) else block.conv1
+    small = copy.deepcopy(small).double()
+    margin = [side // 2 for side in large.kernel_size for _ in range(2)]
+    large.weight += F.pad(small.weight + 1, margin)
+    large.bias += small.bias
+    dtype = next(block.parameters()).dtype
+    return (large if isinstance(block.bn, nn.Identity) else _fold(large, block.bn)).to(dtype)
+
+
+def _pairs(model: nn.Module) -> list[tuple[str, str]]:
+    """Names of layers and of the BatchNorms that take nothing but their output."""
+    try:
+        graph = torch.fx.symbolic_trace(model).graph
+    except Exception as error:  # a forward that depends on data can fail in any way
+        _logger.info("Folding inside nn.Sequential alone, the forward cannot be traced: %s", error)
+        return _sequential_pairs(model)
+    modules = dict(model.named_modules())
+    calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
+    pairs = []
+    for node in graph.nodes:
+        if node.op != "call_module" or not isinstance(modules[node.target], _NORMS):
+            continue
+        before = node.args[0]
+        if (
+            isinstance(before, torch.fx.Node)
+            and before.op == "call_module"
+            and len(before.users) == 1
+            and calls[node.target] == calls[before.target] == 1
+            and _can_fold(modules[before.target], modules[node.target])
+        ):
+            pairs.append((str(before.target), str(node.target)))
+    return pairs
+
+
+def _sequential_pairs(model: nn.Module) -> list[tuple[str, str]]:
+    pairs = []
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Sequential):
+            children = [(f"{name}.{n}".lstrip("."), child) for n, child in module.named_children()]
+            pairs += [(a, b) for (a, x), (b, y) in zip(children, children[1:], strict=False) if _can_fold(x, y)]
+    return pairs
+
+
+def _can_fold(layer: nn.Module, norm: nn.Module) -> bool:
+    return isinstance(layer, (*_CONVS, nn.Linear)) and isinstance(norm, _NORMS) and norm.running_var is not None
