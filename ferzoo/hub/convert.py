@@ -1,0 +1,132 @@
+"""An author's `.pth` to safetensors, without running what a pickle may hold."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from ..errors import CheckpointError
+from ..registry.factory import create_model
+from ..weights.files import write_atomically
+
+__all__ = ["convert", "read_state_dict"]
+
+#: Keys under which training scripts put the state dict.
+_WRAPPERS = ("model_state_dict", "state_dict", "model", "net", "ema")
+
+
+def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
+    """Tensors by name of a `.pth` or `.safetensors`; the prefix ``module.`` is taken off.
+
+    Args:
+        path: A bare state dict, or one under ``model_state_dict``, ``state_dict``, ``model`` or ``net``.
+
+    Raises:
+        CheckpointError: If the file is missing, damaged, holds a pickled module, or holds no tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"There is no file {path}.")
+    if path.suffix == ".safetensors":
+        try:
+            content: Any = load_file(path)
+        except Exception as error:  # the format's own error type is not public
+            raise CheckpointError(f"{path} is no valid safetensors file: {error}") from error
+    else:
+        content = _unpickle(path)
+    for key in _WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+            break
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{path} holds a {type(content).__name__}, not a state dict of tensors by name.")
+    other = [key for key, value in content.items() if not isinstance(value, torch.Tensor)]
+    if other or not content:
+        raise CheckpointError(
+            f"{path} holds no state dict of tensors by name: "
+            f"{'not tensors: ' + ', '.join(map(repr, other[:5])) if other else 'it is empty'}. "
+            f"A state dict is looked for at the top and under {', '.join(_WRAPPERS)}."
+        )
+    return {str(name).removeprefix("module."): tensor for name, tensor in content.items()}
+
+
+def _unpickle(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        text = str(error)
+        if "Unsupported global" in text or "Unsupported class" in text or "GLOBAL" in text:
+            raise CheckpointError(
+                f"{path} holds a pickled object, not only tensors: loading it would run code from the file, so "
+                "ferzoo refuses. Where you trust the file and have the code that made it, run "
+                "`torch.save(torch.load(PATH, weights_only=False).state_dict(), NEW_PATH)` there and convert that."
+            ) from error
+        raise CheckpointError(f"{path} is damaged or no PyTorch file: {text.splitlines()[0]}") from error
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} is damaged or no PyTorch file: {error}") from error
+
+
+def _count_classes(tensors: Mapping[str, torch.Tensor], model: nn.Module, path: Path) -> int:
+    """Rows of the one Linear with a bias on the network's last vector; 0 where there is none."""
+    width = model.head_hidden_size
+    found = {
+        name: weight.shape[0]
+        for name, weight in tensors.items()
+        if weight.ndim == 2 and weight.shape[1] == width and name.removesuffix(".weight") + ".bias" in tensors
+    }
+    if len(found) > 1:
+        raise CheckpointError(f"{path}: the class count is not clear from {found}; give it with --num-classes.")
+    return next(iter(found.values()), 0)
+
+
+def convert(
+    source: str | Path, target: str | Path, model: str, num_classes: int | None = None, **kwargs: Any
+) -> dict[str, Any]:
+    """Write an author's checkpoint as safetensors under the names of a network of the zoo.
+
+    Args:
+        source: The `.pth`.
+        target: The `.safetensors` to write; nothing is written unless the checkpoint fits.
+        model: Name of the network.
+        num_classes: Its classes; read off the checkpoint where None.
+        **kwargs: Further arguments of the network, such as `img_size`.
+
+    Returns:
+        What was done: `model`, `num_classes`, `tensors` written, released names `dropped`.
+
+    Raises:
+        CheckpointError: If the file cannot be read safely or does not fit the network.
+    """
+    source, target = Path(source), Path(target)
+    if target.suffix != ".safetensors":
+        raise CheckpointError(f"The target must end in .safetensors, got {target}.")
+    tensors = read_state_dict(source)
+    network = create_model(model, **kwargs)
+    if num_classes is None:
+        num_classes = _count_classes(tensors, network, source)
+    network = create_model(model, num_classes=num_classes, **kwargs)
+    filter_fn = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", lambda state, _: state)
+    out = filter_fn(dict(tensors), network)
+    try:
+        network.load_state_dict(out, strict=True)
+    except RuntimeError as error:
+        raise CheckpointError(f"{source} does not fit {model} with {num_classes} classes: {error}") from error
+    # What is written is what the network holds, so that nothing the release left out stays missing.
+    state = {name: tensor.contiguous().clone() for name, tensor in network.state_dict().items()}
+    metadata = {"format": "pt", "architecture": model.partition(".")[0], "num_classes": str(num_classes)}
+    write_atomically(target, lambda path: save_file(state, path, metadata=metadata))
+    dropped = len(tensors) - sum(1 for name in out if not name.endswith("num_batches_tracked") or name in tensors)
+    return {
+        "model": model,
+        "num_classes": num_classes,
+        "tensors": len(state),
+        "dropped": max(0, dropped),
+        "file": str(target),
+    }
