@@ -35,6 +35,10 @@ class Faces:
         """Number of faces."""
         return len(self.images)
 
+    def take(self, rows: slice | np.ndarray) -> Faces:
+        """The faces at `rows`, a slice or an index array."""
+        return Faces(self.images[rows], self.targets[rows], self.labels[rows], self.class_names)
+
     def digests(self) -> list[bytes]:
         """A digest of each image's pixels, equal for identical images."""
         return [hashlib.sha256(image.tobytes()).digest() for image in self.images]

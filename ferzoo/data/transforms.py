@@ -65,7 +65,10 @@ def train_transform(
             T.RandomHorizontalFlip(),
             T.Pad(12, padding_mode="edge"),
             T.RandomAffine(
-                rotation, translate=(translation, translation), scale=tuple(scale), interpolation=InterpolationMode.BILINEAR
+                rotation,
+                translate=(translation, translation),
+                scale=tuple(scale),
+                interpolation=InterpolationMode.BILINEAR,
             ),
             _CropMargin(12),
             T.Resize((size, size), InterpolationMode.BICUBIC),

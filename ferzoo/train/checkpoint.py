@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,35 +11,20 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ..errors import CheckpointError
+from ..weights.files import write_atomically
 
 __all__ = ["load_state", "save_state", "write_checkpoint", "write_json"]
-
-
-def _atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Write beside `path` and rename over it, so that a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON atomically."""
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    _atomically(path, lambda p: p.write_text(text, encoding="utf-8") and None)
+    write_atomically(path, lambda p: p.write_text(text, encoding="utf-8"))
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
     """Write the optimiser's state atomically; tensors and plain values alone."""
-    _atomically(path, lambda p: torch.save(state, p))
+    write_atomically(path, lambda p: torch.save(state, p))
 
 
 def load_state(path: Path) -> dict[str, Any]:
@@ -67,7 +49,7 @@ def write_checkpoint(folder: Path, model: nn.Module, cfg: dict[str, Any], ferzoo
         ferzoo: What timm's cfg has no field for.
     """
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items()}
-    _atomically(folder / "model.safetensors", lambda p: save_file(tensors, p, metadata={"format": "pt"}))
+    write_atomically(folder / "model.safetensors", lambda p: save_file(tensors, p, metadata={"format": "pt"}))
     config = {
         "architecture": cfg["architecture"],
         "num_classes": cfg["num_classes"],

@@ -53,10 +53,7 @@ class Run:
         splits = faces or {s: read_ferplus(recipe.data, s, recipe.soft) for s in ("train", "validation")}
         train_faces, self.validation = splits["train"], splits["validation"]
         if recipe.limit:
-            n = recipe.limit
-            train_faces = Faces(
-                train_faces.images[:n], train_faces.targets[:n], train_faces.labels[:n], train_faces.class_names
-            )
+            train_faces = train_faces.take(slice(recipe.limit))
         if len(train_faces) < recipe.batch_size:
             raise RecipeError(f"batch_size {recipe.batch_size} is more than the {len(train_faces)} training rows.")
         self.faces, self.unseen = train_faces, self.validation.unseen(train_faces)
@@ -65,20 +62,20 @@ class Run:
         kwargs = {"num_classes": classes, **recipe.model_kwargs}
         self.model = create_model(recipe.model, **kwargs).to(recipe.device, memory_format=torch.channels_last)
         self.cfg = self._cfg()
-        self.optimizer = create_optimizer_v2(
-            self.model, opt=recipe.opt, lr=recipe.lr, weight_decay=recipe.weight_decay
-        )
+        self.optimizer = create_optimizer_v2(self.model, opt=recipe.opt, lr=recipe.lr, weight_decay=recipe.weight_decay)
         self.steps = len(train_faces) // recipe.batch_size
-        # OneCycleLR divides by warm-up and annealing steps: neither may be none.
-        total = max(2, recipe.epochs * self.steps)
+        # OneCycleLR divides by the steps that it rises and falls: neither may be none.
+        total = max(4, recipe.epochs * self.steps)
+        rise = min(max(recipe.warmup, 1.5 / total), 1 - 1.5 / total)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, recipe.lr, total, pct_start=min(max(recipe.warmup, 1.01 / total), 1 - 1.01 / total)
-            if total > 2 else 0.5, cycle_momentum=False
+            self.optimizer, recipe.lr, total, pct_start=rise, cycle_momentum=False
         )
         self.forward: Callable[[torch.Tensor], torch.Tensor] = (
             torch.compile(self.model) if recipe.compile else self.model  # type: ignore[assignment]
         )
-        self.epoch, self.history = 0, []  # type: int, list[dict[str, Any]]
+        self.device_type = torch.device(recipe.device).type
+        self.epoch = 0
+        self.history: list[dict[str, Any]] = []
 
     def _seed(self, epoch: int) -> None:
         seed = (self.recipe.seed * 10007 + epoch + 1) % 2**31
@@ -112,7 +109,8 @@ class Run:
         mine, other = self.recipe.to_dict(), state["recipe"]
         # Where it runs and where it lies may change; what it computes may not.
         free = {"out", "data", "threads", "device", "compile"}
-        changed = [k for k in mine if k not in free and mine[k] != other.get(k)]
+        defaults = Recipe().to_dict()
+        changed = [k for k in mine if k not in free and mine[k] != other.get(k, defaults[k])]
         if changed:
             raise CheckpointError(f"{path} was started with another recipe; different: {', '.join(changed)}.")
         self.model.load_state_dict(state["model"])
@@ -125,7 +123,7 @@ class Run:
             "recipe": self.recipe.to_dict(),
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "schedule": {k: v for k, v in self.schedule.state_dict().items() if not callable(v)},
+            "schedule": self.schedule.state_dict(),
             "epoch": self.epoch,
             "history": self.history,
         }
@@ -140,7 +138,8 @@ class Run:
         total, start = 0.0, time.monotonic()
         for step, (images, targets) in enumerate(loader, start=1):
             images = images.to(recipe.device, memory_format=torch.channels_last)
-            logits = self.forward(images)
+            with torch.autocast(self.device_type, torch.bfloat16, enabled=recipe.amp):
+                logits = self.forward(images).float()
             loss = F.cross_entropy(logits, targets.to(recipe.device), label_smoothing=recipe.smoothing)
             if not torch.isfinite(loss):
                 raise CheckpointError(

@@ -36,6 +36,7 @@ class Recipe:
         erasing: Probability of random erasing.
         clip_grad: Largest gradient norm, 0 for none.
         seed: Seed of weights, order and augmentation.
+        amp: Compute in bfloat16 where `torch.autocast` does; the weights stay float32.
         compile: Use `torch.compile`; each new size compiles for some minutes.
         threads: CPU threads, 0 for torch's choice.
         device: Device, for example ``"cpu"`` or ``"cuda"``.
@@ -61,6 +62,7 @@ class Recipe:
     erasing: float = 0.25
     clip_grad: float = 1.0
     seed: int = 0
+    amp: bool = False
     compile: bool = False
     threads: int = 0
     device: str = "cpu"
@@ -129,7 +131,8 @@ class Recipe:
         for key, value in values.items():
             if key not in defaults:
                 close = nearest(str(key), defaults)
-                raise RecipeError(f"Unknown recipe key {key!r}. Did you mean {', '.join(close) or 'one of ' + ', '.join(defaults)}?")
+                offer = f"Did you mean {' or '.join(close)}?" if close else f"Known: {', '.join(defaults)}."
+                raise RecipeError(f"Unknown recipe key {key!r}. {offer}")
             checked[key] = _as_type(key, value, defaults[key])
         return cls(**checked)
 
