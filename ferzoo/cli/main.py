@@ -66,6 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader (`head`, a pager) has gone; there is nobody left to tell.
         sys.stderr.close()
         return 0
+    except OSError as error:
+        print(f"ferzoo {command}: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

@@ -1,0 +1,36 @@
+"""`ferzoo convert`: an author's .pth to safetensors."""
+
+from __future__ import annotations
+
+import argparse
+
+from .table import print_json
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("source", help="the author's .pth: a state dict, bare or under model_state_dict or state_dict")
+    parser.add_argument("target", help="the .safetensors to write")
+    parser.add_argument("--model", required=True, help="the network that the weights are for")
+    parser.add_argument("--num-classes", type=int, help="classes of its classifier (default: read off the weights)")
+    parser.add_argument("--img-size", type=int, help="input side in pixels, for networks that have to know it")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert, and say how to load the result."""
+    from ..hub.convert import convert
+
+    kwargs = {"img_size": args.img_size} if args.img_size else {}
+    result = convert(args.source, args.target, args.model, args.num_classes, **kwargs)
+    if args.json:
+        print_json(result)
+        return 0
+    dropped = f", {result['dropped']} unused ones of the release left out" if result["dropped"] else ""
+    print(f"{result['file']}: {result['tensors']} tensors of {result['model']}{dropped}.")
+    size = f", img_size={args.img_size}" if args.img_size else ""
+    print(
+        f'Load it with ferzoo.create_model("{result["model"]}", num_classes={result["num_classes"]}{size}, '
+        f'checkpoint_path="{result["file"]}")'
+    )
+    return 0

@@ -1,0 +1,96 @@
+"""`ferzoo info`: parameters and FLOPs beside the paper's."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from .table import print_json, print_table
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("model", nargs="+", help="name of a registered model, several, or `all`")
+    parser.add_argument("--latency", action="store_true", help="also time one image in eager mode")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _difference(measured: float, printed: float | None) -> str:
+    return "" if printed is None else f"{100 * (measured - printed) / printed:+.2f} %"
+
+
+def _describe(name: str, latency: bool) -> dict[str, Any]:
+    from ..deploy.profile import profile
+    from ..models.papers import PAPERS
+    from ..registry.factory import create_model
+    from ..weights.configs import checkpoints
+
+    architecture = name.partition(".")[0]
+    model = create_model(name)
+    paper = PAPERS.get(architecture)
+    if paper:
+        model = create_model(name, num_classes=paper.num_classes, **_at_size(model, paper.input_size))
+        figures = profile(model, paper.input_size, latency)
+        printed = {"source": paper.source, "parameters": paper.parameters, "flops": paper.flops, "note": paper.note}
+    else:
+        figures, printed = profile(model, latency=latency), {}
+    default = create_model(name)
+    return {
+        "name": name,
+        "default_parameters": sum(p.numel() for p in default.parameters()),
+        "default_classes": default.num_classes,
+        "weights": [c for c, checkpoint in checkpoints().items() if checkpoint.architecture == architecture],
+        "num_classes": model.num_classes,
+        "measured": figures.to_dict(),
+        "paper": printed,
+    }
+
+
+def _at_size(model: Any, input_size: tuple[int, int, int]) -> dict[str, Any]:
+    """The argument that builds a network for the paper's input, where it has to know its input."""
+    fixed = getattr(model, "img_size", None) is not None
+    return {"img_size": input_size[1:]} if fixed else {}
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the figures of each model."""
+    from ..registry.factory import list_models
+
+    names = list_models() if args.model == ["all"] else args.model
+    results = [_describe(name, args.latency) for name in names]
+    if args.json:
+        print_json(results if len(results) > 1 else results[0])
+        return 0
+    for i, result in enumerate(results):
+        _print(result, first=i == 0)
+    return 0
+
+
+def _print(result: dict[str, Any], first: bool) -> None:
+    measured, paper = result["measured"], result["paper"]
+    channels, height, width = measured["input_size"]
+    if not first:
+        print()
+    classes = f"{result['num_classes']} classes" if result["num_classes"] else "without classifier"
+    source = f", beside {paper['source']}" if paper else ""
+    print(f"{result['name']}: {channels}x{height}x{width}, {classes}{source}")
+    rows = []
+    for label, key in (("parameters", "parameters"), ("FLOPs (fvcore)", "flops")):
+        printed = paper.get(key)
+        rows.append(
+            {
+                "figure": label,
+                "measured": f"{measured[key]:,}",
+                "paper": f"{printed:,.0f}" if printed else "not printed",
+                "difference": _difference(measured[key], printed),
+            }
+        )
+    print_table(rows)
+    operators = ", ".join(f"{name} {count / 1e6:.2f}M" for name, count in measured["flops_by_operator"].items())
+    print(f"by operator: {operators}")
+    print(f"with {result['default_classes']} classes (the default): {result['default_parameters']:,} parameters")
+    if measured["latency_ms"] is not None:
+        print(f"latency: {measured['latency_ms']} ms an image, eager, {measured['threads']} CPU threads")
+    print(f"weights: {', '.join(result['weights']) or 'none'}")
+    if paper.get("note"):
+        print(f"note: {paper['note']}")

@@ -1,0 +1,107 @@
+"""Each command prints a table or JSON, and says in one line what was wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import ferzoo
+from ferzoo.cli.main import COMMANDS, main
+
+
+def test_no_command_explains_all(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_each_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    assert f"ferzoo {command}" in capsys.readouterr().out
+
+
+def test_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["predikt"])
+    assert stop.value.code == 2
+    assert "predict" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [([], ferzoo.list_models()), (["--blocks"], ferzoo.list_blocks()), (["lfn*"], ferzoo.list_models("lfn*"))],
+)
+def test_list(arguments: list[str], names: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", *arguments, "--json"]) == 0
+    assert [row["name"] for row in json.loads(capsys.readouterr().out)] == names
+    assert main(["list", *arguments]) == 0
+    table = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in table[1:]] == names
+
+
+def test_list_without_a_match(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "resnet*"]) == 0
+    assert capsys.readouterr().out == "No models match 'resnet*'.\n"
+
+
+def test_info_puts_the_paper_beside_the_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", "lfnsb", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["measured"]["parameters"] == 2_676_147
+    assert result["paper"]["flops"] == 397.35e6
+    assert main(["info", "lfnsb"]) == 0
+    shown = capsys.readouterr().out
+    assert "2,676,147" in shown
+    assert "397,350,000" in shown
+    assert "-0.81 %" in shown
+
+
+def test_plugins_lists_every_name(capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["plugins", "--json"])
+    rows = json.loads(capsys.readouterr().out)
+    mine = {row["name"]: row["error"] for row in rows if row["distribution"] == "ferzoo"}
+    assert set(ferzoo.list_models("l*")) <= set(mine)
+    assert not any(mine.values())
+    assert code == int(any(row["error"] for row in rows))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["info", "lfnbs"], "Did you mean 'lfnsb'"),
+        (["eval", "lfnsbb", "--data", "nowhere"], "Did you mean 'lfnsb"),
+        (["train", "epoch=3"], "Did you mean epochs"),
+        (["train", "nowhere.yaml"], "cannot be read"),
+        (["train", "data=nowhere", "out=also-nowhere"], r"train.parquet is missing"),
+        (["convert", "nowhere.pth", "out.safetensors", "--model", "lfnsb"], "There is no file nowhere.pth"),
+    ],
+)
+def test_errors_are_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.startswith(f"ferzoo {arguments[0]}: ")
+    assert "Traceback" not in err
+
+
+def test_convert_says_how_to_load(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = ferzoo.create_model("lanmsff", num_classes=5)
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "a.pth")
+    target = tmp_path / "a.safetensors"
+    assert main(["convert", str(tmp_path / "a.pth"), str(target), "--model", "lanmsff"]) == 0
+    call = capsys.readouterr().out.splitlines()[-1].removeprefix("Load it with ")
+    loaded = eval(call, {"ferzoo": ferzoo})
+    assert torch.equal(loaded.head.weight, model.head.weight)
+
+
+def test_show_prints_the_whole_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--show", "model=lanmsff", "sizes={0: 32, 4: 48}"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["model"] == "lanmsff"
+    assert shown["sizes"] == {"0": 32, "4": 48}
