@@ -1,0 +1,1 @@
+"""From photographs to expressions: read, find faces, crop, classify, draw."""

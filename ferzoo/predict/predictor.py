@@ -1,0 +1,221 @@
+"""`Predictor`: images in, faces with their expressions out."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from ..errors import ImageError
+from .crop import align, square_crop
+from .faces import MARGIN, Detector, Face, check_detections
+from .haar import HaarDetector
+from .images import Source, expand, is_many, to_rgb
+from .network import Network, limit_threads
+
+__all__ = ["Prediction", "Predictor"]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What became of one image of many.
+
+    Attributes:
+        source: The image as it was given; a path for a file.
+        faces: The faces, in the detector's order.
+        width: Of the upright image, in pixels; 0 if it could not be read.
+        height: The same.
+        error: Why it could not be read, or None.
+    """
+
+    source: Any
+    faces: list[Face] = field(default_factory=list)
+    width: int = 0
+    height: int = 0
+    error: ImageError | None = None
+
+
+@dataclass
+class _Pending:
+    """An image whose crops wait for a full batch; its pixels are let go."""
+
+    source: Any
+    width: int = 0
+    height: int = 0
+    error: ImageError | None = None
+    found: list[Any] = field(default_factory=list)
+    crops: list[torch.Tensor] = field(default_factory=list)
+
+
+class Predictor:
+    """Find the faces in images and name their expressions.
+
+    Example:
+        >>> predictor = Predictor("lfnsb")
+        >>> for face in predictor("photo.jpg"):
+        ...     print(face.box, face.label, face.score)
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | nn.Module = "lfnsb",
+        *,
+        detector: Detector | None = None,
+        detect: bool = True,
+        margin: float | None = None,
+        min_face: int | None = None,
+        embedding: bool = False,
+        device: str | torch.device | None = None,
+        dtype: str | torch.dtype | None = None,
+        threads: int | None = None,
+        batch_size: int = 64,
+    ) -> None:
+        """Load the network and the detector.
+
+        Args:
+            model: A name with trained weights, a checkpoint folder, ``"hf-hub:org/repo"``, or a network, whose
+                `pretrained_cfg` then says how its input is made and how its classes are called ("class 0" and so
+                on where there are no `label_names`). A network is put in eval mode.
+            detector: Takes RGB (H, W, 3) uint8, returns boxes (N, 4) as x1, y1, x2, y2, or a tuple of boxes and
+                landmarks (N, 5, 2), which align the crop; None for OpenCV's Haar cascade.
+            detect: False takes each image, whole, as the crop of one face.
+            margin: Added on each side of a box, as a fraction of its longer side, from -0.4 to 2; None for what fits
+                the Haar cascade to FER-2013. A detector with tighter or wider boxes wants another.
+            min_face: Side of the smallest face that the Haar cascade looks for, in pixels; None for a fortieth of
+                the image, 24 px at the least.
+            embedding: Also keep the vector before the classifier.
+            device: Where the network computes; None for the CPU, or where a given network is.
+            dtype: Floating type, as ``"bfloat16"``; None for the network's own.
+            threads: Threads of torch and OpenCV during a call; None leaves them.
+            batch_size: Most faces in one forward pass.
+
+        Raises:
+            MissingExtraError: Without OpenCV, if neither another detector nor ``detect=False`` is given.
+            UnknownNameError: If there is no such model; names the nearest.
+            CheckpointError: If it has no weights, or they are damaged.
+            ValueError: If an argument is out of its range, or the network lacks what is needed.
+        """
+        self.margin = MARGIN if margin is None else float(margin)
+        if not -0.4 <= self.margin <= 2:
+            raise ValueError(f"margin must be a fraction of the box's side from -0.4 to 2, got {margin}.")
+        for name, value in (("batch_size", batch_size), ("threads", threads)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be 1 or more, got {value}.")
+        if detector is not None and (not detect or not callable(detector)):
+            raise ValueError("detector must be a callable that takes an RGB array; with detect=False there is none.")
+        self.batch_size, self.threads = batch_size, threads
+        # Before the weights: a missing extra should show at once.
+        self.detector = (detector or HaarDetector(min_face, threads)) if detect else None
+        self.network = Network(model, embedding, device, dtype)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes, in the network's order."""
+        return self.network.labels
+
+    def __call__(self, images: Any) -> Any:
+        """Predict one image or many.
+
+        Args:
+            images: One image: a file's path, a PIL image, or a uint8 array, RGB (H, W, 3), grey (H, W) or RGBA.
+                Many: a folder, a glob pattern, an array (N, H, W, 3), or a list or other iterable of images.
+
+        Returns:
+            For one image a list of its `Face`s, empty if none is found; for many a list of such lists, in order,
+            files sorted by name. A file among many that cannot be read leaves a warning and an empty list; `stream`
+            gives each file's name and error.
+
+        Raises:
+            ImageError: If the one image, or one given in memory, cannot be used; if a folder or pattern has no file.
+        """
+        if isinstance(images, str | os.PathLike):
+            many: Iterable[Source] | None = expand(images) if is_many(images) else None
+        elif isinstance(images, Image.Image) or (isinstance(images, np.ndarray) and images.ndim != 4):
+            many = None
+        elif isinstance(images, Iterable) and not hasattr(images, "permute"):
+            many = images
+        else:
+            many = None
+        if many is None:
+            (only,) = self.stream([images])
+            if only.error:
+                raise only.error
+            return only.faces
+        out = []
+        for prediction in self.stream(many):
+            if prediction.error:
+                if not isinstance(prediction.source, str | os.PathLike):
+                    raise prediction.error
+                warnings.warn(f"Left out: {prediction.error}", stacklevel=2)
+            out.append(prediction.faces)
+        return out
+
+    def stream(self, images: str | os.PathLike[str] | Iterable[Source]) -> Iterator[Prediction]:
+        """Predict many images one by one: none is kept, and one that cannot be read stops nothing.
+
+        Args:
+            images: A path, folder or pattern, or an iterable of images, each as `__call__` takes it.
+
+        Yields:
+            One `Prediction` an image, in order; they come in groups of about `batch_size` faces.
+
+        Raises:
+            ImageError: If a folder or pattern has no file.
+        """
+        sources: Iterable[Source] = expand(images) if isinstance(images, str | os.PathLike) else images
+        waiting: deque[_Pending] = deque()
+        crops = 0
+        for source in sources:
+            with limit_threads(self.threads):
+                waiting.append(self._prepare(source))
+            crops += len(waiting[-1].crops)
+            if crops >= self.batch_size or len(waiting) >= self.batch_size:
+                yield from self._finish(waiting)
+                crops = 0
+        yield from self._finish(waiting)
+
+    def _prepare(self, source: Source) -> _Pending:
+        try:
+            rgb = to_rgb(source)
+            found = self.find(rgb)
+        except ImageError as error:
+            return _Pending(source, error=error)
+        crops = []
+        for box, landmarks in found:
+            crop = None if landmarks is None else align(rgb, landmarks)
+            if crop is None:
+                crop = Image.fromarray(rgb) if self.detector is None else square_crop(rgb, box, self.margin)
+            crops.append(self.network.transform(crop))
+        return _Pending(source, rgb.shape[1], rgb.shape[0], None, found, crops)
+
+    def find(self, rgb: np.ndarray) -> list[tuple[tuple[int, int, int, int], np.ndarray | None]]:
+        """Boxes, clipped to the image, and landmarks (5, 2) or None, of one image (H, W, 3), uint8."""
+        height, width = rgb.shape[:2]
+        if self.detector is None:
+            return [((0, 0, width, height), None)]
+        return check_detections(self.detector(rgb), height, width)
+
+    def _finish(self, waiting: deque[_Pending]) -> Iterator[Prediction]:
+        crops = [crop for item in waiting for crop in item.crops]
+        with limit_threads(self.threads):
+            parts = [self.network(crops[i : i + self.batch_size]) for i in range(0, len(crops), self.batch_size)]
+        rows = (
+            (row, None if vectors is None else vectors[i]) for scores, vectors in parts for i, row in enumerate(scores)
+        )
+        while waiting:
+            item = waiting.popleft()
+            faces = [self._face(box, landmarks, *next(rows)) for box, landmarks in item.found]
+            yield Prediction(item.source, faces, item.width, item.height, item.error)
+
+    def _face(self, box: Any, landmarks: np.ndarray | None, scores: np.ndarray, vector: np.ndarray | None) -> Face:
+        named = dict(zip(self.labels, scores.tolist(), strict=True))
+        points = None if landmarks is None else tuple((float(x), float(y)) for x, y in landmarks)
+        return Face(box, max(named, key=named.__getitem__), named, points, vector)

@@ -1,0 +1,72 @@
+"""A network whose answer can be worked out by hand, and a checkpoint folder of a small real one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+ASTRONAUT = Path(__file__).parents[2] / "docs" / "images" / "astronaut.jpg"
+
+
+class MeanColour(nn.Module):
+    """Logits are ten times the mean red, green and blue of the crop, in [0, 1]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.num_classes = 3
+        self.pretrained_cfg = {
+            "input_size": (3, 8, 8),
+            "mean": (0.0, 0.0, 0.0),
+            "std": (1.0, 1.0, 1.0),
+            "label_names": ("red", "green", "blue"),
+        }
+        self.scale = nn.Parameter(torch.tensor(10.0))
+        self.batches: list[int] = []
+
+    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+        self.batches.append(len(x))
+        return x
+
+    def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
+        x = x.mean((2, 3))
+        return x if pre_logits else x * self.scale
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.forward_head(self.forward_features(x))
+
+
+@pytest.fixture
+def colours() -> MeanColour:
+    """The network above."""
+    return MeanColour()
+
+
+@pytest.fixture(scope="session")
+def astronaut() -> Path:
+    """NASA's portrait of Eileen Collins, 512x512, public domain: one face."""
+    return ASTRONAUT
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of an untrained lfnsb with three classes at 32 px, as training writes it."""
+    from ferzoo import create_model
+    from ferzoo.train.checkpoint import write_checkpoint
+
+    torch.manual_seed(0)
+    model = create_model("lfnsb", num_classes=3)
+    # Statistics of some input, without which an untrained network of this depth answers the same to everything.
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.momentum = None
+    with torch.no_grad():
+        model.train()(torch.randn(32, 3, 32, 32))
+    model.head.weight.data.normal_(0, 0.05)
+    cfg = {k: v for k, v in model.pretrained_cfg.items() if k not in ("file", "hf_hub_id", "url", "tag")}
+    cfg |= {"input_size": (3, 32, 32), "num_classes": 3, "label_names": ("calm", "cross", "glad")}
+    folder = tmp_path_factory.mktemp("checkpoint")
+    write_checkpoint(folder, model, cfg, {"grayscale": True, "labels": "none"})
+    return folder
