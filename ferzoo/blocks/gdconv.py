@@ -8,6 +8,7 @@ import torch
 from timm.models.repvit import ConvNorm
 from torch import nn
 
+from ..errors import InputSizeError
 from ..registry.register import register_block
 
 __all__ = ["GDConvHead"]
@@ -26,6 +27,9 @@ class GDConvHead(nn.Module):
         embed_dim: Width of the embedding, 0 for none.
         device: Device of the parameters.
         dtype: Type of the parameters.
+
+    Raises:
+        InputSizeError: If a side of the map is not known.
     """
 
     def __init__(
@@ -39,6 +43,11 @@ class GDConvHead(nn.Module):
         """See the class."""
         super().__init__()
         dd: dict[str, Any] = {"device": device, "dtype": dtype}
+        if min(map_size) < 1:
+            raise InputSizeError(
+                f"A global convolution is as large as the map, and must know its size; got {tuple(map_size)}. "
+                "Build the network with img_size, the input's height and width."
+            )
         self.map_size = tuple(map_size)
         # timm's class takes any kernel that nn.Conv2d takes; its annotation says int.
         self.conv = ConvNorm(channels, channels, self.map_size, groups=channels, **dd)  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from .table import print_json, print_table
 
@@ -29,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.threads:
         torch.set_num_threads(args.threads)
-    model = load_model(args.model)
+    model: Any = load_model(args.model)
     faces = read_ferplus(args.data, args.split)
     names = tuple(model.pretrained_cfg.get("label_names") or ())
     if names != faces.class_names:
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _figures(metrics: dict) -> dict:
+def _figures(metrics: dict[str, Any]) -> dict[str, Any]:
     return {
         "count": metrics["rows"],
         "accuracy %": metrics["accuracy"],

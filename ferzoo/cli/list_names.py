@@ -39,15 +39,16 @@ def run(args: argparse.Namespace) -> int:
             )
         what = "weights"
     else:
-        kind, listing, what = "model", list_models, "models"
         if args.blocks:
-            kind, listing, what = "block", list_blocks, "blocks"
+            kind, names, what = "block", list_blocks(args.filter), "blocks"
         elif args.losses:
-            kind, listing, what = "loss", list_losses, "losses"
+            kind, names, what = "loss", list_losses(args.filter), "losses"
+        else:
+            kind, names, what = "model", list_models(args.filter), "models"
         known = ep.entries(kind)
         trained = {c.architecture for c in checkpoints().values()} if kind == "model" else set()
         rows = []
-        for name in listing(args.filter):
+        for name in names:
             row = {"name": name, "package": " and ".join(str(entry) for entry in known[name])}
             if kind == "model":
                 row["weights"] = "yes" if name in trained else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections import Counter
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -56,11 +56,11 @@ def _replace(root: nn.Module, name: str, new: nn.Module) -> None:
     setattr(root.get_submodule(parent), child, new)
 
 
-def _fold(layer: nn.Module, norm: nn.Module) -> nn.Module:
+def _fold(layer: Any, norm: Any) -> Any:
     dtype = next(layer.parameters()).dtype
     wide, wide_norm = copy.deepcopy(layer).double().eval(), copy.deepcopy(norm).double().eval()
-    fold = fuse_linear_bn_eval if isinstance(layer, nn.Linear) else fuse_conv_bn_eval
-    return fold(wide, wide_norm).to(dtype)  # type: ignore[type-var, operator]
+    fold: Any = fuse_linear_bn_eval if isinstance(layer, nn.Linear) else fuse_conv_bn_eval
+    return fold(wide, wide_norm).to(dtype)
 
 
 def _fold_rep_dw(block: RepVggDw) -> nn.Conv2d:

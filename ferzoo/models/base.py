@@ -8,52 +8,19 @@ from typing import Any
 import torch
 import torch.fx
 from timm.models import checkpoint_seq
-from timm.models._features import feature_take_indices
 from torch import nn
 
 from ..errors import InputSizeError
+from .inputs import MIN_SIZE, check_input
+from .intermediates import Intermediates
 
 __all__ = ["FerModel"]
-
-#: Smallest height and width that every network takes, in pixels.
-MIN_SIZE = 32
-
-
-def check_input(x: torch.Tensor, in_chans: int, img_size: tuple[int, int] | None) -> torch.Tensor:
-    """Return `x` where it fits the network.
-
-    Args:
-        x: Batch (N, C, H, W).
-        in_chans: Channels that the network takes.
-        img_size: The one height and width that it takes, None for any from `MIN_SIZE` up.
-
-    Raises:
-        InputSizeError: If the shape does not fit; names the sizes and the way out.
-    """
-    if x.dim() != 4:
-        raise InputSizeError(f"Expected a batch (N, {in_chans}, H, W), got a tensor of shape {tuple(x.shape)}.")
-    if x.shape[1] != in_chans:
-        raise InputSizeError(
-            f"The network takes {in_chans} channel(s), the batch {tuple(x.shape)} has {x.shape[1]}. "
-            f"Convert the images, or build the network with in_chans={x.shape[1]}."
-        )
-    height, width = x.shape[2], x.shape[3]
-    if img_size is not None:
-        if height != img_size[0] or width != img_size[1]:
-            raise InputSizeError(
-                f"The network was built for {img_size[0]}x{img_size[1]} px, the batch is {height}x{width} px. "
-                f"Resize the images, or build the network with img_size=({height}, {width})."
-            )
-    elif height < MIN_SIZE or width < MIN_SIZE:
-        raise InputSizeError(f"The network takes {MIN_SIZE} px and more a side, the batch is {height}x{width} px.")
-    return x
-
 
 # A leaf for symbolic tracing: the check looks at sizes that a trace does not know.
 torch.fx.wrap("check_input")
 
 
-class FerModel(nn.Module):
+class FerModel(Intermediates):
     """Base of every network: stem, stages and final convolution, pool to a vector, classifier.
 
     A subclass's constructor calls `super().__init__`, sets `stem`, `stages` (an `nn.Sequential`),
@@ -103,10 +70,14 @@ class FerModel(nn.Module):
         self.drop_rate = drop_rate
         self.grad_checkpointing = False
         self.img_size: tuple[int, int] | None = None
+        # Height and width of the last map; not known where any input size is taken. No property: TorchScript
+        # reads those of a base class while it looks for methods.
+        self.map_size: tuple[int, int] = (0, 0)
         if img_size is not None:
             self.img_size = (img_size, img_size) if isinstance(img_size, int) else (img_size[0], img_size[1])
             if min(self.img_size) < MIN_SIZE:
                 raise InputSizeError(f"img_size must be {MIN_SIZE} px or more a side, got {self.img_size}.")
+            self.map_size = (-(-self.img_size[0] // 16), -(-self.img_size[1] // 16))
         self._dd: dict[str, Any] = {"device": device, "dtype": dtype}
         self.feature_info: list[dict[str, Any]] = []
         self.stem: nn.Module = nn.Identity()
@@ -118,13 +89,6 @@ class FerModel(nn.Module):
         self._check_head(num_classes, global_pool)
         self.num_classes = num_classes
         self.global_pool = self.native_pool if global_pool is None else global_pool
-
-    @property
-    def map_size(self) -> tuple[int, int]:
-        """Height and width of the last map, where the network was built for one input size."""
-        if self.img_size is None:
-            raise InputSizeError(f"{type(self).__name__} takes any input size: its map has no fixed one.")
-        return -(-self.img_size[0] // 16), -(-self.img_size[1] // 16)
 
     def _check_head(self, num_classes: int, global_pool: str | None) -> None:
         if num_classes < 0:
@@ -169,8 +133,9 @@ class FerModel(nn.Module):
             "blocks": [
                 (r"^stages\.(\d+)" if coarse else r"^stages\.(\d+)\.(\d+)", None),
                 (r"^stages\.(\d+)", (0,)),
-                (r"^(final_conv|pool|head)", (99999,)),
+                (r"^final_conv", (99999,)),
             ],
+            "head": r"^(?:pool|head)",
         }
 
     @torch.jit.ignore
@@ -199,75 +164,10 @@ class FerModel(nn.Module):
         self._dd = {"device": reference.device, "dtype": reference.dtype}
         if global_pool is not None and global_pool != self.global_pool:
             self.pool = self._make_pool(**self._dd) if global_pool else nn.Identity()
+            self.pool.train(self.training)  # a pool may hold BatchNorms
             self.global_pool = global_pool
         self.num_classes = num_classes
-        self.head = self._classifier()
-
-    @torch.jit.ignore
-    def forward_intermediates(
-        self,
-        x: torch.Tensor,
-        indices: int | list[int] | None = None,
-        norm: bool = False,
-        stop_early: bool = False,
-        output_fmt: str = "NCHW",
-        intermediates_only: bool = False,
-    ) -> Any:
-        """Maps of the stem and of each stage.
-
-        Args:
-            x: Batch (N, in_chans, H, W).
-            indices: Last n if a number, chosen ones if a list, all if None.
-            norm: Also apply the final convolution to the last stage's map.
-            stop_early: Do not run past the last wanted stage.
-            output_fmt: ``"NCHW"``, the one format there is.
-            intermediates_only: Return the maps alone.
-
-        Returns:
-            The maps, or what `forward_features` returns and the maps.
-        """
-        if output_fmt != "NCHW":
-            raise ValueError(f"output_fmt must be 'NCHW', got {output_fmt!r}.")
-        wanted, last = feature_take_indices(len(self.stages) + 1, indices)
-        x = self.stem(check_input(x, self.in_chans, self.img_size))
-        maps = [x] if 0 in wanted else []
-        kept = [x]
-        for i, stage in enumerate(self.stages, start=1):
-            if stop_early and i > last:
-                break
-            x = stage(x)
-            kept.append(x)
-            if i in wanted:
-                maps.append(self.final_conv(x) if norm and i == len(self.stages) else x)
-        if intermediates_only:
-            return maps
-        return self.fuse_stages(kept), maps
-
-    @torch.jit.ignore
-    def prune_intermediate_layers(
-        self, indices: int | list[int] = 1, prune_norm: bool = False, prune_head: bool = True
-    ) -> list[int]:
-        """Drop the stages that no wanted map needs.
-
-        Args:
-            indices: As in `forward_intermediates`.
-            prune_norm: Also drop the final convolution.
-            prune_head: Also drop the pool and the classifier.
-
-        Returns:
-            The kept indices.
-        """
-        wanted, last = feature_take_indices(len(self.stages) + 1, indices)
-        self.stages = self.stages[:last]
-        if prune_norm:
-            self.final_conv = nn.Identity()
-        if prune_head:
-            self.reset_classifier(0, "")
-        return wanted
-
-    def fuse_stages(self, maps: list[torch.Tensor]) -> torch.Tensor:
-        """The map that `forward_features` returns, from the maps of stem and stages."""
-        return self.final_conv(maps[-1])
+        self.head = self._classifier().train(self.training)
 
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:
         """Return the map (N, num_features, h, w) that the head takes."""

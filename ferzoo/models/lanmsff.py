@@ -126,9 +126,9 @@ class LANMSFF(FerModel):
     def fuse_stages(self, maps: list[torch.Tensor]) -> torch.Tensor:
         """Filter the earlier maps, pool them to the last one's grid, and concatenate all."""
         last = maps[-1]
-        size = [last.shape[2], last.shape[3]]
+        size = (last.shape[2], last.shape[3])
         parts = [F.adaptive_avg_pool2d(self.filter(x), size) for x in maps[:-1]]
-        return torch.cat([*parts, last], dim=1)
+        return torch.cat(parts + [last], dim=1)
 
 
 def _renames() -> list[Rename]:
@@ -136,7 +136,7 @@ def _renames() -> list[Rename]:
 
     The order is that of the released model: block by block, and in a two-path block H before L.
     """
-    names: "OrderedDict[str, str]" = OrderedDict()
+    names: OrderedDict[str, str] = OrderedDict()
     count = {"conv2d": 0, "separable_conv2d": 0, "batch_normalization": 0, "dense": 0, "conv2d_transpose": 0}
 
     def add(kind: str, ours: str) -> None:

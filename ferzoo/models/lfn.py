@@ -20,7 +20,7 @@ from ..blocks.spatial_bias import SpatialBias
 from ..registry.register import register_model
 from .base import FerModel
 from .build import StateDict, build_model, convert_state_dict, default_cfgs_for
-from .released import backbone_renames, gdconv_renames
+from .released import MOBILEFACENET_PARTS, backbone_renames, gdconv_renames
 
 __all__ = ["LFN", "checkpoint_filter_fn", "lfn", "lfnsb", "lfnsb_concat"]
 
@@ -121,9 +121,8 @@ class LFN(FerModel):
             self.init_head(partial(BiasConcat, width, self.map_size), width, width + 64)
 
 
-_BACKBONE = ["conv1", "conv2_dw", "conv_23", "conv_3", "conv_34", "conv_4", "conv_45", "conv_5", "conv6_sep"]
 _RENAMES = [
-    *backbone_renames(_BACKBONE),
+    *backbone_renames([*MOBILEFACENET_PARTS[:-1], "conv6_sep"]),
     *backbone_renames([f"features.{i}" for i in range(9)]),
     (r"^sb\.feature_reduction\.0\.", "pool.spatial_bias.reduce.c."),
     (r"^sb\.feature_reduction\.1\.", "pool.spatial_bias.reduce.bn."),

@@ -39,7 +39,13 @@ def load_state(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} is damaged; delete it to start the run anew: {error}") from error
 
 
-def write_checkpoint(folder: Path, model: nn.Module, cfg: dict[str, Any], ferzoo: dict[str, Any]) -> None:
+def write_checkpoint(
+    folder: Path,
+    model: nn.Module,
+    cfg: dict[str, Any],
+    ferzoo: dict[str, Any],
+    model_args: dict[str, Any] | None = None,
+) -> None:
     """Write `model.safetensors` and `config.json`, the folder that every command takes.
 
     Args:
@@ -47,6 +53,7 @@ def write_checkpoint(folder: Path, model: nn.Module, cfg: dict[str, Any], ferzoo
         model: The network; its weights are stored in float32.
         cfg: timm's pretrained cfg of the weights.
         ferzoo: What timm's cfg has no field for.
+        model_args: Arguments that the network was built with, beside its class count.
     """
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items()}
     write_atomically(folder / "model.safetensors", lambda p: save_file(tensors, p, metadata={"format": "pt"}))
@@ -55,6 +62,7 @@ def write_checkpoint(folder: Path, model: nn.Module, cfg: dict[str, Any], ferzoo
         "num_classes": cfg["num_classes"],
         "num_features": model.num_features,
         "pretrained_cfg": cfg,
+        "model_args": model_args or {},
         "ferzoo": ferzoo,
     }
     write_json(folder / "config.json", config)

@@ -60,7 +60,9 @@ class Run:
         self._seed(-1)
         classes = len(train_faces.class_names)
         kwargs = {"num_classes": classes, **recipe.model_kwargs}
-        self.model = create_model(recipe.model, **kwargs).to(recipe.device, memory_format=torch.channels_last)
+        # timm's attributes and methods are no part of nn.Module's type.
+        self.model: Any = create_model(recipe.model, **kwargs).to(recipe.device)
+        self.model.to(memory_format=torch.channels_last)
         self.cfg = self._cfg()
         self.optimizer = create_optimizer_v2(self.model, opt=recipe.opt, lr=recipe.lr, weight_decay=recipe.weight_decay)
         self.steps = len(train_faces) // recipe.batch_size
@@ -71,7 +73,7 @@ class Run:
             self.optimizer, recipe.lr, total, pct_start=rise, cycle_momentum=False
         )
         self.forward: Callable[[torch.Tensor], torch.Tensor] = (
-            torch.compile(self.model) if recipe.compile else self.model  # type: ignore[assignment]
+            torch.compile(self.model) if recipe.compile else self.model
         )
         self.device_type = torch.device(recipe.device).type
         self.epoch = 0
@@ -180,7 +182,7 @@ class Run:
         # Weights of a smaller size are not what the run is for, unless it ends there.
         if size == self.cfg["input_size"][1] and result["accuracy"] > self._best_at(size):
             extra = {"grayscale": True, "labels": "ferplus", "epoch": self.epoch}
-            write_checkpoint(self.folder, self.model, self.cfg, extra)
+            write_checkpoint(self.folder, self.model, self.cfg, extra, self.recipe.model_kwargs)
             write_json(self.folder / "metrics.json", {"split": "validation", "epoch": self.epoch, **result})
         self.history.append(entry)
         self._save()

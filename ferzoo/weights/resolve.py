@@ -121,7 +121,7 @@ def resolve(
                 known.repo,
                 "model.safetensors",
                 revision=known.revision,
-                cache_dir=cache_dir,
+                cache_dir=None if cache_dir is None else Path(cache_dir),
                 local_files_only=local_files_only,
             )
             return _known(Path(path), known)
