@@ -6,9 +6,12 @@ Importing it imports neither torch nor timm: each public name loads what it need
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
+# Type checkers take the name for typing's; importing typing would be most of the time of `import ferzoo`.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from . import testing
     from .deploy.fuse import fuse
     from .deploy.profile import profile
