@@ -121,9 +121,7 @@ class FerModel(Intermediates):
     @torch.jit.ignore
     def no_weight_decay(self) -> set[str]:
         """PReLU slopes: decay would pull them to zero (He et al. 2015, section 2.1)."""
-        return {
-            f"{name}.weight" if name else "weight" for name, m in self.named_modules() if isinstance(m, nn.PReLU)
-        }
+        return {f"{name}.weight" if name else "weight" for name, m in self.named_modules() if isinstance(m, nn.PReLU)}
 
     @torch.jit.ignore
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:

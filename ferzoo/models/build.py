@@ -26,7 +26,7 @@ Rename = tuple[str, str | Callable[[re.Match[str]], str]]
 
 
 def default_cfgs_for(variants: Mapping[str, dict[str, Any]], **shared: Any) -> dict[str, Any]:
-    """timm's default cfgs of a family: one a checkpoint in hub_configs, or one without weights.
+    """Default cfgs of a family as timm takes them: one a checkpoint in hub_configs, or one without weights.
 
     Args:
         variants: Architecture name to the fields that are its own.
@@ -117,7 +117,7 @@ def _check_keys(out: dict[str, torch.Tensor], own: StateDict, model: nn.Module) 
         if name in own and name != first and out[name].shape != own[name].shape
     ]
     problems = [
-        f"{what}: {', '.join(names[:6])}{' and %d more' % (len(names) - 6) if len(names) > 6 else ''}"
+        f"{what}: {', '.join(names[:6])}{f' and {len(names) - 6} more' if len(names) > 6 else ''}"
         for what, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
         if names
     ]
@@ -142,7 +142,7 @@ def build_model(
     filter_fn: Callable[[StateDict, nn.Module], dict[str, torch.Tensor]],
     **kwargs: Any,
 ) -> nn.Module:
-    """timm's `build_model_with_cfg`, with ferzoo's weights: found, checked by sha256, and loaded strictly.
+    """Call timm's `build_model_with_cfg` with ferzoo's weights: found, checked by sha256, and loaded strictly.
 
     Args:
         cls: The network's class.

@@ -1,0 +1,178 @@
+"""Every registered network against the public contract, and what ferzoo's own base adds to it."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import ferzoo
+from ferzoo.errors import CheckpointError
+from ferzoo.testing import check_model
+from ferzoo.testing.graphs import GRAPH_CHECKS
+from ferzoo.testing.models import MODEL_CHECKS
+
+EMBEDDERS = ("lfn", "mfn", "mobilefacenet")
+
+
+# Small, and not square, so that height and width cannot be mistaken for one another.
+SIZE = (32, 48)
+GRAPHS = [check.name for check in GRAPH_CHECKS]
+#: LFNSB's backbone with another head. Compilers take long for its 34 blocks, and one network proves them.
+SAME_BACKBONE = ("lfn", "lfnsb_concat")
+
+
+@pytest.mark.parametrize("name", ferzoo.list_models())
+def test_a_network_keeps_the_contract(name: str) -> None:
+    check_model(name, img_size=SIZE, skip=GRAPHS if name in SAME_BACKBONE else ())
+
+
+@pytest.mark.parametrize("name", SAME_BACKBONE)
+def test_compilers_take_the_other_heads(name: str) -> None:
+    def short(**kwargs: Any) -> nn.Module:
+        model = ferzoo.create_model(name, **kwargs)
+        model.stages = nn.Sequential(*(stage[:2] for stage in model.stages))
+        return model
+
+    check_model(short, img_size=SIZE, skip=[check.name for check in MODEL_CHECKS if check.name not in GRAPHS])
+
+
+@pytest.mark.parametrize("name", ferzoo.list_models())
+def test_networks_have_eight_classes_unless_told(name: str) -> None:
+    model = ferzoo.create_model(name)
+    assert model.num_classes == 8
+    assert model.pretrained_cfg["num_classes"] == 8
+
+
+@pytest.mark.parametrize("name", EMBEDDERS)
+def test_without_classes_they_give_the_raw_embedding(name: str) -> None:
+    model = ferzoo.create_model(name, num_classes=0, img_size=32).eval()
+    with torch.no_grad():
+        embedding = model(torch.randn(3, 3, 32, 32))
+    assert embedding.shape == (3, 256)
+    assert not torch.allclose(embedding.norm(dim=1), torch.ones(3), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_classes": -1}, "num_classes must be 0 or more, got -1"),
+        ({"in_chans": 0}, "in_chans must be 1 or more, got 0"),
+        ({"global_pool": "max"}, "global_pool of LANMSFF is 'avg', or '' for the map, got 'max'"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ferzoo.create_model("lanmsff", **arguments)
+
+
+def test_reset_classifier_refuses_what_the_constructor_does() -> None:
+    model = ferzoo.create_model("lanmsff")
+    with pytest.raises(ValueError, match="num_classes must be 0 or more"):
+        model.reset_classifier(-2)
+    with pytest.raises(ValueError, match="global_pool"):
+        model.reset_classifier(4, "max")
+    assert model.num_classes == 8
+
+
+def test_a_reset_head_follows_the_network_s_type() -> None:
+    model = ferzoo.create_model("mobilefacenet", img_size=32, dtype=torch.float64).eval()
+    model.reset_classifier(0, "")
+    model.reset_classifier(3, "head")
+    assert {p.dtype for p in model.parameters()} == {torch.float64}
+    # The new pool holds a BatchNorm over the batch: in training mode one image would be refused.
+    assert model(torch.randn(1, 3, 32, 32, dtype=torch.float64)).shape == (1, 3)
+
+
+@torch.no_grad()
+def test_norm_applies_the_final_convolution_to_the_last_map() -> None:
+    model = ferzoo.create_model("mobilefacenet", img_size=32).eval()
+    x = torch.randn(2, 3, 32, 32)
+    features, maps = model.forward_intermediates(x, norm=True)
+    assert [m.shape[1] for m in maps] == [64, 64, 128, 512]
+    assert torch.equal(maps[-1], features)
+    with pytest.raises(ValueError, match="'NCHW', got 'NLC'"):
+        model.forward_intermediates(x, output_fmt="NLC")
+
+
+@torch.no_grad()
+def test_stopped_early_the_last_map_stands_for_the_features() -> None:
+    model = ferzoo.create_model("mobilefacenet", img_size=32).eval()
+    last, maps = model.forward_intermediates(torch.randn(2, 3, 32, 32), indices=[1], stop_early=True)
+    assert torch.equal(last, maps[0])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["mobilefacenet", "lanmsff"])
+def test_a_pruned_network_still_runs(name: str) -> None:
+    size = {"img_size": 32} if name == "mobilefacenet" else {}
+    model = ferzoo.create_model(name, **size).eval()
+    x = torch.randn(2, model.in_chans, 32, 32)
+    reference = model.forward_intermediates(x, intermediates_only=True)
+    assert model.prune_intermediate_layers([0, 1], prune_norm=False) == [0, 1]
+    assert torch.equal(model.forward_intermediates(x, norm=True, intermediates_only=True)[1], reference[1])
+    assert model(x).shape[0] == 2
+
+
+@pytest.mark.parametrize("name", ["mobilefacenet", "lanmsff"])
+def test_checkpointing_reaches_the_intermediates(name: str) -> None:
+    size = {"img_size": 32} if name == "mobilefacenet" else {}
+    plain = ferzoo.create_model(name, **size).eval()
+    saving = copy.deepcopy(plain)
+    saving.set_grad_checkpointing()
+    gradients = []
+    for model in (plain, saving):
+        x = torch.ones(2, model.in_chans, 32, 32, requires_grad=True)
+        sum(m.sum() for m in model.forward_intermediates(x, intermediates_only=True)).backward()
+        gradients.append(x.grad)
+    assert torch.allclose(*gradients, rtol=1e-4, atol=1e-5)
+
+
+def test_forward_train_gives_what_losses_take() -> None:
+    model = ferzoo.create_model("mobilefacenet", img_size=32).train()
+    out = model.forward_train(torch.randn(4, 3, 32, 32))
+    assert {key: tuple(value.shape) for key, value in out.items()} == {
+        "logits": (4, 8),
+        "features": (4, 512, 2, 2),
+        "embedding": (4, 256),
+    }
+
+
+def test_layer_groups_run_from_stem_to_head() -> None:
+    from timm.models._manipulate import group_parameters
+
+    model = ferzoo.create_model("lfnsb")
+    groups = group_parameters(model, model.group_matcher(), reverse=True)
+    assert groups["stem.conv.c.weight"] == 0
+    assert groups["stages.0.0.expand.conv.weight"] == 1
+    assert groups["stages.2.6.expand.conv.weight"] == groups["final_conv.bn.weight"] == 34
+    assert groups["pool.spatial_bias.mix.weight"] == groups["head.weight"] == 35
+    coarse = group_parameters(model, model.group_matcher(coarse=True), reverse=True)
+    assert coarse["stages.2.6.expand.conv.weight"] == coarse["final_conv.bn.weight"] == 3
+
+
+def test_prelu_slopes_alone_escape_weight_decay() -> None:
+    model = ferzoo.create_model("mobilefacenet", img_size=32)
+    names = model.no_weight_decay()
+    assert "stem.conv.act.weight" in names
+    assert all(name.endswith("act.weight") for name in names)
+
+
+def test_weights_of_another_input_size_are_refused_with_the_way_out() -> None:
+    from ferzoo.models.mobilefacenet import checkpoint_filter_fn
+
+    small, large = (ferzoo.create_model("mobilefacenet", img_size=size) for size in (32, 64))
+    with pytest.raises(CheckpointError, match="build the network with the weights' img_size"):
+        checkpoint_filter_fn(large.state_dict(), small)
+
+
+@torch.no_grad()
+def test_lanmsff_exports_with_any_batch_and_size() -> None:
+    model = ferzoo.create_model("lanmsff").eval()
+    dims = {0: torch.export.Dim("n", max=16), 2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO}
+    program = torch.export.export(model, (torch.randn(2, 1, 64, 80),), dynamic_shapes=(dims,)).module()
+    x = torch.randn(3, 1, 96, 64)
+    assert torch.allclose(program(x), model(x), rtol=1e-4, atol=1e-5)

@@ -1,0 +1,113 @@
+"""check_model sees what is broken, says so, and takes what is sound."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import tiny_networks as tiny
+import torch
+from tiny_networks import Tiny, entrypoint
+from torch import nn
+
+from ferzoo.errors import FerzooError, UnknownNameError
+from ferzoo.testing import ConformanceError, check_model
+from ferzoo.testing.models import MODEL_CHECKS
+
+NAMES = [check.name for check in MODEL_CHECKS]
+
+
+def only(*names: str) -> list[str]:
+    return [name for name in NAMES if name not in names]
+
+
+def test_a_sound_network_passes() -> None:
+    assert check_model(entrypoint(Tiny)) == NAMES
+
+
+def test_arguments_reach_the_network() -> None:
+    check_model(entrypoint(Tiny), img_size=(32, 40), in_chans=1, num_classes=4, skip=only("forward", "intermediates"))
+
+
+def test_checks_leave_the_random_numbers_alone() -> None:
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    check_model(entrypoint(Tiny), skip=only("forward", "gradients"))
+    assert torch.equal(torch.rand(1), expected)
+
+
+@pytest.mark.parametrize(
+    ("cls", "check", "message"),
+    [
+        (tiny.NoWidth, "attributes", "num_features is 0, expected a positive number"),
+        (tiny.SingleOnly, "constructor", "dtype=torch.float64 leaves stem.conv.weight in torch.float32"),
+        (tiny.NoDropout, "constructor", "drop_rate=0.9 drops nothing"),
+        (tiny.Noisy, "forward", "two calls in eval mode give different logits"),
+        (tiny.Centred, "forward", r"forward_head\(forward_features\(x\)\) differs by a relative error"),
+        (tiny.Centred, "batches", "image 0 alone differs"),
+        (tiny.Stubborn, "classifier", r"after reset_classifier\(0\) num_classes is 1"),
+        (tiny.WrongWidth, "intermediates", r"feature_info\[1\] says 99 channels, stages.0 gives 8"),
+        (tiny.WrongReduction, "intermediates", r"feature_info\[2\] says reduction 16, but 32 px become 4"),
+        (tiny.WrongMap, "intermediates", r"map 0 of forward_intermediates\(x\) differs"),
+        (tiny.NeverStops, "intermediates", "stop_early=True runs the last stage"),
+        (tiny.KeepsAll, "prune", "keeps a classifier of 78 parameters"),
+        (tiny.Unused, "gradients", "extra gets no gradient"),
+        (tiny.Cut, "gradients", "the gradient of extra is all zero at 4 initialisations"),
+        (tiny.NoRecompute, "checkpointing", "recomputes nothing"),
+        (tiny.OneGroup, "groups", r"group_matcher\(coarse=False\) matches no head.bias"),
+        (tiny.WrongDecay, "weight_decay", "no_weight_decay names no.such.weight"),
+        (tiny.Silent, "inputs", "does not name 3, 4: wrong batch"),
+        (tiny.Careless, "inputs", "a batch of 4 channels where 3 are expected raised RuntimeError, no ValueError"),
+        (tiny.ThreeChannels, "channels", "InputSizeError|RuntimeError"),
+        (tiny.Closure, "copies", "pickle"),
+        (tiny.Branches, "fx", "symbolically traced"),
+        (tiny.Branches, "compile", "fullgraph|[Dd]ata-dependent|Unsupported|graph"),
+        (tiny.BatchInPython, "script", "super"),
+        (tiny.FixedBatch, "trace", "shape"),
+    ],
+)
+def test_a_broken_network_is_told(cls: type[nn.Module], check: str, message: str) -> None:
+    with pytest.raises(ConformanceError, match=message) as caught:
+        check_model(entrypoint(cls), skip=only(check))
+    assert all(failure.startswith(f"{check}: ") for failure in caught.value.failures)
+    assert f"- {check}. Wanted: " in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("cfg", "message"),
+    [
+        ({"license": None}, "pretrained_cfg has no license"),
+        ({"first_conv": "conv1"}, "first_conv names conv1, but the state dict has no conv1.weight"),
+        ({"mean": (0.5,)}, "mean has 1 values for 3 channels"),
+        ({"label_names": ["happy"]}, "1 label_names for 6 classes"),
+    ],
+)
+def test_a_wrong_cfg_is_told(cfg: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConformanceError, match=message):
+        check_model(entrypoint(Tiny, **cfg), skip=only("cfg"))
+
+
+def test_a_lenient_checkpoint_filter_is_told() -> None:
+    with pytest.raises(ConformanceError) as caught:
+        check_model(entrypoint(Tiny, lambda state, model: state), skip=only("checkpoint"))
+    assert "checkpoint: a checkpoint without stem.conv.weight was accepted" in caught.value.failures
+
+
+def test_no_cfg_at_all_is_told() -> None:
+    with pytest.raises(ConformanceError, match="has no pretrained_cfg with an input_size"):
+        check_model(lambda pretrained=False, **kwargs: Tiny(**kwargs))
+
+
+def test_every_failure_is_in_one_error() -> None:
+    with pytest.raises(ConformanceError) as caught:
+        check_model(entrypoint(tiny.WrongDecay, license=None), skip=only("cfg", "weight_decay", "forward"))
+    assert [failure.partition(":")[0] for failure in caught.value.failures] == ["cfg", "weight_decay"]
+    assert isinstance(caught.value, AssertionError) and isinstance(caught.value, FerzooError)
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(UnknownNameError, match="Unknown check 'scripts'. Did you mean 'script'"):
+        check_model(entrypoint(Tiny), skip=["scripts"])
+    with pytest.raises(UnknownNameError, match="lfnsb"):
+        check_model("lfnbs")
