@@ -21,6 +21,7 @@ from ..data.faces import FaceDataset, Faces
 from ..data.fer2013 import read_ferplus
 from ..data.transforms import train_transform
 from ..errors import CheckpointError, RecipeError
+from ..hub.load import load_model
 from ..registry.factory import create_model
 from .checkpoint import load_state, save_state, write_checkpoint, write_json
 from .evaluate import evaluate
@@ -61,7 +62,10 @@ class Run:
         classes = len(train_faces.class_names)
         kwargs = {"num_classes": classes, **recipe.model_kwargs}
         # timm's attributes and methods are no part of nn.Module's type.
-        self.model: Any = create_model(recipe.model, **kwargs).to(recipe.device)
+        self.model: Any = create_model(recipe.model, **kwargs)
+        if recipe.init:
+            self._start_from(recipe.init)
+        self.model.to(recipe.device)
         self.model.to(memory_format=torch.channels_last)
         self.cfg = self._cfg()
         self.optimizer = create_optimizer_v2(self.model, opt=recipe.opt, lr=recipe.lr, weight_decay=recipe.weight_decay)
@@ -78,6 +82,16 @@ class Run:
         self.device_type = torch.device(recipe.device).type
         self.epoch = 0
         self.history: list[dict[str, Any]] = []
+
+    def _start_from(self, name: str) -> None:
+        """Take over the weights of a trained network of the same architecture, but for another classifier."""
+        state = load_model(name).state_dict()
+        mine = self.model.state_dict()
+        shared = {k: v for k, v in state.items() if k in mine and v.shape == mine[k].shape}
+        lacking = [k for k in mine if k not in shared and not k.startswith("head.")]
+        if lacking:
+            raise RecipeError(f"init={name} does not fit {self.recipe.model}: it lacks {', '.join(lacking[:5])}.")
+        self.model.load_state_dict({**mine, **shared})
 
     def _seed(self, epoch: int) -> None:
         seed = (self.recipe.seed * 10007 + epoch + 1) % 2**31

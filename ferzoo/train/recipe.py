@@ -20,6 +20,7 @@ class Recipe:
         model: Name of the network.
         data: Folder with FERPlus' train.parquet and validation.parquet.
         out: Folder of the run: checkpoint, metrics, log and the state to resume from.
+        init: Weights to start from, a name with a tag or a checkpoint folder; empty for a fresh network.
         model_kwargs: Further arguments of `create_model`.
         epochs: Passes over the training rows.
         batch_size: Faces a step.
@@ -46,6 +47,7 @@ class Recipe:
     model: str = "lfnsb"
     data: str = "data"
     out: str = "runs/lfnsb"
+    init: str = ""
     model_kwargs: dict[str, Any] = field(default_factory=dict)
     epochs: int = 14
     batch_size: int = 128

@@ -119,6 +119,14 @@ def test_a_failed_write_leaves_the_last_state(
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
 
 
+def test_a_run_starts_from_another_run(whole: Path, tmp_path: Path, splits: dict[str, Faces]) -> None:
+    run = Run(recipe(tmp_path, init=str(whole)), splits)
+    trained = load_file(whole / "model.safetensors")
+    assert all(torch.equal(v, trained[k]) for k, v in run.model.state_dict().items())
+    with pytest.raises(RecipeError, match="does not fit lanmsff"):
+        Run(recipe(tmp_path, model="lanmsff", model_kwargs={}, init=str(whole)), splits)
+
+
 def test_too_few_rows(tmp_path: Path, splits: dict[str, Faces]) -> None:
     with pytest.raises(RecipeError, match="batch_size 8 is more than the 5"):
         train(recipe(tmp_path, limit=5), faces=splits)
