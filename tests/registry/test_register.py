@@ -48,7 +48,7 @@ def test_a_sound_model_is_timms_as_well(make_module: Any, how: str, declared: st
     assert timm.create_model("reg_good").made_by == "reg_sound"
     assert timm.list_models("reg_g*") == ["reg_good"]
     assert timm.models.get_pretrained_cfg("reg_good").num_classes == 8
-    assert module.__all__ == ["reg_good"]
+    assert set(module.__all__) == {"reg_good"}  # older timm names it twice
 
 
 @pytest.mark.parametrize(
