@@ -193,7 +193,8 @@ default_cfgs = default_cfgs_for(
     std=(0.5,),
     first_conv="stem.conv1.conv",
     pool_size=(4, 4),
-    paper_name="A Lightweight Attention-based Deep Network via Multi-Scale Feature Fusion for Multi-View FER",
+    paper_name="A Lightweight Attention-based Deep Network via Multi-Scale Feature Fusion for Multi-View Facial "
+    "Expression Recognition",
     paper_ids="arXiv:2403.14318",
     license="apache-2.0",
 )

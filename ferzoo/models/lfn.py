@@ -1,4 +1,4 @@
-"""LFN and LFNSB: a lightweight FER network, and the same with Spatial Bias (Chen & Huang 2024).
+"""LFN and LFNSB: a lightweight FER network, and the same with Spatial Bias (Chen & Huang 2024, Computation 12:201).
 
 The widths are those that reproduce the paper's parameters and FLOPs; its Table 1 prints others.
 """
@@ -152,8 +152,8 @@ default_cfgs = default_cfgs_for(
     {"lfn": {"fixed_input_size": True}, "lfnsb": {}, "lfnsb_concat": {"fixed_input_size": True}},
     first_conv="stem.conv.c",
     pool_size=(7, 7),
-    paper_name="LFNSB: A Lightweight Facial Expression Recognition Network with Spatial Bias",
-    origin_url="https://github.com/chenchen-nova/LFNSB",
+    paper_name="A Lightweight Model Enhancing Facial Expression Recognition with Spatial Bias and Cosine-Harmony Loss",
+    origin_url="https://doi.org/10.3390/computation12100201",
     license="apache-2.0",
 )
 

@@ -1,0 +1,197 @@
+"""The documentation holds: its Python runs, its tables are those of the code, and no public name is left out.
+
+A ```python block always has to compile. The line `<!-- test: run -->` above it says that it runs as it stands. Further
+words say what it needs: `weights` (trained weights; this alone says that it runs too), `faces` (OpenCV), `checkpoint`
+(a checkpoint folder runs/lanmsff).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ferzoo
+from ferzoo import errors
+from ferzoo.cli.main import COMMANDS
+from ferzoo.weights.resolve import default_tag
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+BLOCK = re.compile(r"(?:^<!-- test: (?P<needs>[a-z ]+) -->\n)?^```python\n(?P<code>.*?)^```$", re.M | re.S)
+
+
+def blocks() -> list[Any]:
+    """Every Python block: its page and line, its code, and the words above it."""
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for match in BLOCK.finditer(text):
+            line = text.count("\n", 0, match.start("code")) + 1
+            name = f"{page.relative_to(ROOT).as_posix()}:{line}"
+            found.append(pytest.param(match["code"], set((match["needs"] or "").split()), id=name))
+    return found
+
+
+def hooks() -> Any:
+    """The module that fills in the tables."""
+    spec = importlib.util.spec_from_file_location("docs_hooks", DOCS / "hooks.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def everything() -> str:
+    """All pages with the tables that need no profile filled in."""
+    module = hooks()
+    cheap = ("blocks", "recipe", "labels", "commands", "model-checks", "block-checks")
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    return text + "\n".join(module.table(name) for name in cheap)
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> None:
+    """A checkpoint folder of a fresh network, where the pages have theirs."""
+    from ferzoo.labels import FERPLUS
+    from ferzoo.train.checkpoint import write_checkpoint
+
+    model = ferzoo.create_model("lanmsff")
+    cfg = {k: v for k, v in model.pretrained_cfg.items() if k not in ("file", "hf_hub_id", "url", "tag")}
+    cfg |= {"architecture": "lanmsff", "num_classes": len(FERPLUS), "label_names": FERPLUS}
+    write_checkpoint(tmp_path / "runs" / "lanmsff", model, cfg, {"grayscale": True})
+
+
+@pytest.mark.parametrize(("code", "needs"), blocks())
+def test_python_of_the_pages(
+    code: str, needs: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    assert needs <= {"run", "weights", "faces", "checkpoint"}
+    compiled = compile(code, "page", "exec")
+    if not needs:
+        return
+    if "weights" in needs and default_tag("lfnsb") is None:
+        pytest.skip("this version ships no weights")
+    if "faces" in needs:
+        pytest.importorskip("cv2")
+    if "checkpoint" in needs:
+        request.getfixturevalue("checkpoint")
+    (tmp_path / "docs" / "images").mkdir(parents=True)
+    shutil.copy(DOCS / "images" / "astronaut.jpg", tmp_path / "docs" / "images")
+    monkeypatch.chdir(tmp_path)
+    # A block may set it: monkeypatch puts it back.
+    monkeypatch.setenv("FERZOO_WEIGHTS", os.environ.get("FERZOO_WEIGHTS", ""))
+    exec(compiled, {"__name__": "page"})
+
+
+def test_set_up_opens_the_readme() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    first, second, *_ = re.findall(r"```bash\n(.*?)```", text, re.S)
+    assert 'pip install ".[faces]" &&' in first and "ferzoo predict docs/images/astronaut.jpg" in first
+    assert second.strip() == 'pip install ".[test]" && python -m pytest'
+    assert re.match(r"# ferzoo\n\n[^\n]+\n\n```bash\n", text)
+
+
+def test_tables_of_the_readme_are_those_of_the_code() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert hooks().fill(text) == text, "run: python docs/hooks.py README.md"
+
+
+def test_every_marker_has_its_table() -> None:
+    module = hooks()
+    names = {name for page in PAGES for name in module.MARKER.findall(page.read_text(encoding="utf-8"))}
+    assert {name.partition(" ")[0] for name in names} == set(module.TABLES)
+    assert {f"model {name}" for name in module.own("model")} <= names
+    for name in names:
+        if name.startswith("file "):
+            assert module.table(name).startswith("```")
+
+
+def test_results_of_a_checkpoint_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ferzoo.labels import FERPLUS
+    from ferzoo.weights.configs import Checkpoint
+
+    confusion = [[0] * 8 for _ in range(8)]
+    confusion[0] = [3, 1, 0, 0, 0, 0, 0, 0]
+    figures = {"rows": 4, "accuracy": 75.0, "balanced_accuracy": 75.5, "macro_f1": 85.71}
+    metrics = {
+        "validation": {**figures, "confusion": confusion, "flip": True, "unseen": {**figures, "accuracy": 71.25}}
+    }
+    item = Checkpoint("lfnsb", "test", "ab12", "ferplus", {"crop_pct": 1.0}, "research", "A test.", metrics=metrics)
+    module = hooks()
+    monkeypatch.setattr(module, "checkpoints", lambda: {item.name: item})
+    results = module.table("results")
+    assert "| `lfnsb.test` | validation | all | 4 | 75.0 | 75.5 | 85.71 |" in results
+    assert "| unseen | 4 | 71.25 |" in results
+    assert "`ferzoo eval lfnsb.test --data FOLDER --split validation --flip`" in results
+    matrix = module.table("confusion")
+    assert "| **neutral** | 3 | 1 | 0 | 0 | 0 | 0 | 0 | 0 | 75.0 |" in matrix
+    assert all(name in matrix for name in FERPLUS)
+    assert "`ab12`" in module.table("files") and "A test." in module.table("files")
+    [row] = [line for line in module.table("readme-models").splitlines() if "`lfnsb.test`" in line]
+    assert "75.0" in row and "71.25" in row
+    command = {"command": "ferzoo eval X"}
+    commanded = dataclasses.replace(item, metrics={**metrics, **command})
+    monkeypatch.setattr(module, "checkpoints", lambda: {item.name: commanded})
+    assert "`ferzoo eval X`" in module.table("results")
+
+
+@pytest.mark.parametrize("name", ferzoo.__all__)
+def test_every_public_name_is_in_the_reference(name: str) -> None:
+    text = (DOCS / "reference" / "ferzoo.md").read_text(encoding="utf-8")
+    assert re.search(rf"\bferzoo\.{re.escape(name)}\b", text)
+
+
+@pytest.mark.parametrize("name", errors.__all__)
+def test_every_error_has_a_docstring(name: str) -> None:
+    assert getattr(errors, name).__doc__
+    assert "::: ferzoo.errors" in (DOCS / "reference" / "errors.md").read_text(encoding="utf-8")
+
+
+def test_every_network_and_block_has_a_section() -> None:
+    module = hooks()
+    for kind, page in (("model", "models.md"), ("block", "blocks.md")):
+        text = (DOCS / page).read_text(encoding="utf-8")
+        for name in module.own(kind):
+            assert re.search(rf"^## {re.escape(name)}$", text, re.M), f"{page} has no section {name}"
+
+
+def test_every_command_recipe_field_and_check_is_told(everything: str) -> None:
+    from ferzoo.testing.blocks import BLOCK_CHECKS
+    from ferzoo.testing.models import MODEL_CHECKS
+    from ferzoo.train.recipe import Recipe
+
+    for command in COMMANDS:
+        assert f"ferzoo {command}" in everything
+    for field in dataclasses.fields(Recipe):
+        assert re.search(rf"^\| `{field.name}` \| [^|]+ \| \S", everything, re.M), f"no meaning of {field.name}"
+    for check in (*MODEL_CHECKS, *BLOCK_CHECKS):
+        assert f"`{check.name}`" in everything
+
+
+def test_every_module_that_the_reference_names_exists() -> None:
+    for page in (DOCS / "reference").glob("*.md"):
+        for name in re.findall(r"^::: (\S+)$", page.read_text(encoding="utf-8"), re.M):
+            assert find(name) is not None
+
+
+def find(name: str) -> Any:
+    """The object behind a dotted name."""
+    parts = name.split(".")
+    for i in range(len(parts), 0, -1):
+        try:
+            value: Any = importlib.import_module(".".join(parts[:i]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[i:]:
+            value = getattr(value, part)
+        return value
+    raise ModuleNotFoundError(name)
