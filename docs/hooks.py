@@ -75,10 +75,9 @@ def _figures(name: str) -> tuple[int, int]:
     if paper is None:
         found = ferzoo.profile(ferzoo.create_model(name), latency=False)
     else:
-        model = ferzoo.create_model(name, num_classes=paper.num_classes, **dict(paper.kwargs))
+        model = ferzoo.create_model(name, num_classes=paper.num_classes)
         if getattr(model, "img_size", None) not in (None, paper.input_size[1:]):
-            kwargs = {**dict(paper.kwargs), "img_size": paper.input_size[1:]}
-            model = ferzoo.create_model(name, num_classes=paper.num_classes, **kwargs)
+            model = ferzoo.create_model(name, num_classes=paper.num_classes, img_size=paper.input_size[1:])
         found = ferzoo.profile(model, paper.input_size, latency=False)
     return found.parameters, found.flops
 
@@ -162,7 +161,7 @@ def model(name: str) -> str:
         number = ids.partition(":")[2]
         rows.append(("", f"[{ids.replace(':', ' ')}](https://arxiv.org/abs/{number})"))
     if url := cfg.get("origin_url"):
-        rows.append(("authors' code", f"<{url}>"))
+        rows.append(("origin", f"<{url}>"))
     any_size = getattr(network, "img_size", None) is None
     fixed = "any from 32 px a side" if any_size else "fixed when built: `img_size=`"
     channels, height, width = cfg["input_size"]
@@ -188,7 +187,7 @@ def results() -> str:
             for what, part in (("all", m), ("unseen", m.get("unseen"))):
                 if part:
                     figures = [part.get(k, "") for k in ("rows", "accuracy", "balanced_accuracy", "macro_f1")]
-                    rows.append((f"`{c.name}`", split, what, *figures, f"`{_command(c, split)}`"))
+                    rows.append((f"`{c.name}`", m.get("title", split), what, *figures, f"`{_command(c, split)}`"))
     if not rows:
         return NO_WEIGHTS
     header = ("weights", "split", "rows", "count", "accuracy %", "balanced %", "macro F1 %", "command")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.fx
 from timm.models.repvit import ConvNorm
 from torch import nn
 
@@ -12,6 +13,23 @@ from ..errors import InputSizeError
 from ..registry.register import register_block
 
 __all__ = ["GDConvHead"]
+
+
+def check_map(x: torch.Tensor, map_size: tuple[int, ...]) -> torch.Tensor:
+    """Return `x` where it has the size of the global convolution.
+
+    Raises:
+        InputSizeError: If it has another.
+    """
+    if tuple(x.shape[2:]) != tuple(map_size):
+        raise InputSizeError(
+            f"A global convolution of {map_size[0]}x{map_size[1]} takes a map of that size, got {tuple(x.shape[2:])}."
+        )
+    return x
+
+
+# A leaf for symbolic tracing, which knows no sizes.
+torch.fx.wrap("check_map")
 
 
 @register_block("gdconv_head", example={"channels": 8, "map_size": (5, 4), "embed_dim": 6, "input_size": (2, 8, 5, 4)})
@@ -29,7 +47,7 @@ class GDConvHead(nn.Module):
         dtype: Type of the parameters.
 
     Raises:
-        InputSizeError: If a side of the map is not known.
+        InputSizeError: If a side of the map is not known, and in the forward pass for a map of another size.
     """
 
     def __init__(
@@ -56,4 +74,6 @@ class GDConvHead(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the raw embedding of the map."""
+        if not torch.jit.is_scripting():
+            x = check_map(x, self.map_size)
         return self.bn(self.fc(self.conv(x).flatten(1)))

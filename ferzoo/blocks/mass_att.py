@@ -31,6 +31,9 @@ class MassAtt(nn.Module):
         ratio: Reduction of the channel attention's hidden layer.
         device: Device of the parameters.
         dtype: Type of the parameters.
+
+    Raises:
+        ValueError: If nothing is left of the channels after the reduction.
     """
 
     def __init__(
@@ -42,6 +45,8 @@ class MassAtt(nn.Module):
     ) -> None:
         """See the class."""
         super().__init__()
+        if not 1 <= ratio <= channels:
+            raise ValueError(f"MassAtt needs a ratio from 1 to its {channels} channels, got {ratio}.")
         dd: dict[str, Any] = {"device": device, "dtype": dtype}
         self.fc1 = nn.Linear(channels, channels // ratio, **dd)
         self.fc2 = nn.Linear(channels // ratio, channels, **dd)

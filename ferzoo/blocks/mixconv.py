@@ -31,7 +31,7 @@ class MixConv(nn.Module):
         dtype: Type of the parameters.
 
     Raises:
-        ValueError: If there are not as many splits as kernel sizes.
+        ValueError: If there are not as many splits as kernel sizes, or a kernel size is even.
     """
 
     def __init__(
@@ -46,6 +46,8 @@ class MixConv(nn.Module):
         super().__init__()
         if len(splits) != len(kernel_sizes):
             raise ValueError(f"MixConv needs one split a kernel size, got {len(splits)} and {len(kernel_sizes)}.")
+        if even := [k for k in kernel_sizes if k % 2 == 0]:
+            raise ValueError(f"MixConv keeps the size by odd kernels alone, got {even}.")
         self.splits = list(splits)
         self.convs = nn.ModuleList(
             nn.Conv2d(c, c, k, stride, k // 2, groups=c, bias=False, device=device, dtype=dtype)

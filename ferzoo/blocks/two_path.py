@@ -69,6 +69,9 @@ class TwoPath(nn.Module):
         out_chs: Output channels, half from each path.
         device: Device of the parameters.
         dtype: Type of the parameters.
+
+    Raises:
+        ValueError: If a width is odd.
     """
 
     def __init__(
@@ -80,6 +83,8 @@ class TwoPath(nn.Module):
     ) -> None:
         """See the class."""
         super().__init__()
+        if in_chs % 2 or out_chs % 2:
+            raise ValueError(f"TwoPath halves its channels: both widths must be even, got {in_chs} and {out_chs}.")
         dd: dict[str, Any] = {"device": device, "dtype": dtype}
 
         def path(dilation: int) -> nn.ModuleList:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .table import print_json
+from .table import print_json, whole_number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -12,8 +12,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", help="the author's .pth: a state dict, bare or under model_state_dict or state_dict")
     parser.add_argument("target", help="the .safetensors to write")
     parser.add_argument("--model", required=True, help="the network that the weights are for")
-    parser.add_argument("--num-classes", type=int, help="classes of its classifier (default: read off the weights)")
-    parser.add_argument("--img-size", type=int, help="input side in pixels, for networks that have to know it")
+    parser.add_argument(
+        "--num-classes",
+        type=int,
+        choices=range(100000),
+        metavar="N",
+        help="classes of its classifier (default: read off the weights)",
+    )
+    parser.add_argument("--img-size", type=whole_number, help="input side in pixels, for networks that have to know it")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from .table import print_json, print_table
+from .table import print_json, print_table, whole_number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,9 +13,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="a name with weights, or a folder that `ferzoo train` wrote")
     parser.add_argument("--data", required=True, help="folder with FERPlus' train.parquet and validation.parquet")
     parser.add_argument("--split", default="validation", help="split to measure (default: validation)")
-    parser.add_argument("--size", type=int, help="input side in pixels (default: that of the weights)")
+    parser.add_argument("--size", type=whole_number, help="input side in pixels (default: that of the weights)")
     parser.add_argument("--flip", action="store_true", help="average each face with its mirror image")
-    parser.add_argument("--threads", type=int, help="CPU threads")
+    parser.add_argument("--threads", type=whole_number, help="CPU threads")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from .table import print_json, print_table
@@ -10,7 +11,7 @@ from .table import print_json, print_table
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("model", nargs="+", help="name of a registered model, several, or `all`")
+    parser.add_argument("model", nargs="+", help="names of models, checkpoint folders, hf-hub:org/repo, or `all`")
     parser.add_argument("--latency", action="store_true", help="also time one image in eager mode")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -21,20 +22,22 @@ def _difference(measured: float, printed: float | None) -> str:
 
 def _describe(name: str, latency: bool) -> dict[str, Any]:
     from ..deploy.profile import profile
+    from ..hub.load import load_model
     from ..models.papers import PAPERS
     from ..registry.factory import create_model
     from ..weights.configs import checkpoints
 
     architecture = name.partition(".")[0]
-    model = create_model(name)
-    paper = PAPERS.get(architecture)
+    elsewhere = ":" in name or Path(name).is_dir()
+    model: Any = load_model(name) if elsewhere else create_model(name)
+    paper = None if elsewhere else PAPERS.get(architecture)
     if paper:
         model = create_model(name, num_classes=paper.num_classes, **_at_size(model, paper.input_size))
         figures = profile(model, paper.input_size, latency)
         printed = {"source": paper.source, "parameters": paper.parameters, "flops": paper.flops, "note": paper.note}
     else:
         figures, printed = profile(model, latency=latency), {}
-    default = create_model(name)
+    default: Any = model if elsewhere else create_model(name)
     return {
         "name": name,
         "default_parameters": sum(p.numel() for p in default.parameters()),

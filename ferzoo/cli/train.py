@@ -44,5 +44,5 @@ def run(args: argparse.Namespace) -> int:
         print_json({"folder": str(folder), "history": history})
         return 0
     print_table(history)
-    print(f"\nThe best epoch at {recipe.size_at(recipe.epochs)} px is in {folder}.")
+    print(f"\nThe best epoch at {recipe.final_size} px is in {folder}.")
     return 0

@@ -10,11 +10,15 @@ from timm.data.transforms_factory import create_transform
 from torchvision import transforms as T
 from torchvision.transforms import InterpolationMode
 
+from ..errors import DataError
+
 __all__ = ["eval_transform", "train_transform"]
 
 
 def _mode(channels: int) -> Callable[[Image.Image], Image.Image]:
     """Grey by ITU-R 601, once or three times: FER-2013 has no colour to learn from."""
+    if channels not in (1, 3):
+        raise DataError(f"Grey faces make one channel or three equal ones, the network takes {channels}.")
     return T.Grayscale(num_output_channels=channels)
 
 

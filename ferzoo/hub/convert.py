@@ -108,7 +108,10 @@ def convert(
     if target.suffix != ".safetensors":
         raise CheckpointError(f"The target must end in .safetensors, got {target}.")
     tensors = read_state_dict(source)
-    network = create_model(model, **kwargs)
+    try:
+        network = create_model(model, **kwargs)
+    except TypeError as error:
+        raise CheckpointError(f"{model} does not take {kwargs}: {error}") from error
     if num_classes is None:
         num_classes = _count_classes(tensors, network, source)
     network = create_model(model, num_classes=num_classes, **kwargs)

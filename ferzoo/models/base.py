@@ -46,6 +46,7 @@ class FerModel(Intermediates):
         global_pool: str | None,
         drop_rate: float,
         img_size: int | tuple[int, int] | None = None,
+        fixed_size: bool = True,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -56,7 +57,8 @@ class FerModel(Intermediates):
             in_chans: Channels of the input.
             global_pool: The class's `native_pool`, or `''` for none; None for the native one.
             drop_rate: Dropout before the classifier, in [0, 1).
-            img_size: The one input size, where the network has to know it.
+            img_size: Input height and width.
+            fixed_size: The network works at `img_size` alone; otherwise at any size.
             device: Device of the parameters.
             dtype: Type of the parameters.
 
@@ -74,10 +76,12 @@ class FerModel(Intermediates):
         # reads those of a base class while it looks for methods.
         self.map_size: tuple[int, int] = (0, 0)
         if img_size is not None:
-            self.img_size = (img_size, img_size) if isinstance(img_size, int) else (img_size[0], img_size[1])
-            if min(self.img_size) < MIN_SIZE:
-                raise InputSizeError(f"img_size must be {MIN_SIZE} px or more a side, got {self.img_size}.")
-            self.map_size = (-(-self.img_size[0] // 16), -(-self.img_size[1] // 16))
+            height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
+            if min(height, width) < MIN_SIZE:
+                raise InputSizeError(f"img_size must be {MIN_SIZE} px or more a side, got {height}x{width}.")
+            if fixed_size:
+                self.img_size = (height, width)
+                self.map_size = (-(-height // 16), -(-width // 16))
         self._dd: dict[str, Any] = {"device": device, "dtype": dtype}
         self.feature_info: list[dict[str, Any]] = []
         self.stem: nn.Module = nn.Identity()

@@ -13,8 +13,10 @@ from timm.models._manipulate import adapt_input_conv
 from torch import nn
 
 from ..errors import CheckpointError
+from ..labels import FERPLUS
 from ..weights.configs import checkpoints
 from ..weights.resolve import resolve
+from ..weights.safe import refuse_pickled_sources
 
 __all__ = ["build_model", "convert_state_dict", "default_cfgs_for"]
 
@@ -37,6 +39,8 @@ def default_cfgs_for(variants: Mapping[str, dict[str, Any]], **shared: Any) -> d
         "input_size": (3, 112, 112),
         "interpolation": "bicubic",
         "crop_pct": 1.0,
+        "crop_mode": "squash",
+        "label_names": FERPLUS,
         "mean": IMAGENET_MEAN,
         "std": IMAGENET_STD,
         "classifier": "head",
@@ -83,6 +87,8 @@ def convert_state_dict(
                 name = pattern.sub(new, name)
         renamed[name] = tensor
     out = renamed
+    if getattr(model, "global_pool", None) == "":
+        out = {name: tensor for name, tensor in out.items() if name in own or not name.startswith("pool.")}
     _fit_classifier(out, own)
     _fit_grey_stem(out, model)
     _check_keys(out, own, model)
@@ -108,8 +114,10 @@ def _fit_grey_stem(out: dict[str, torch.Tensor], model: nn.Module) -> None:
 def _check_keys(out: dict[str, torch.Tensor], own: StateDict, model: nn.Module) -> None:
     cfg = getattr(model, "pretrained_cfg", {})
     first = f"{cfg.get('first_conv')}.weight"
-    optional = ("num_batches_tracked", "head.weight", "head.bias")
-    missing = [name for name in own if name not in out and not name.endswith(optional)]
+    optional = ("head.weight", "head.bias")
+    missing = [
+        name for name in own if name not in out and name not in optional and not name.endswith(".num_batches_tracked")
+    ]
     unexpected = [name for name in out if name not in own]
     shapes = [
         f"{name} {tuple(out[name].shape)} for {tuple(own[name].shape)}"
@@ -151,6 +159,7 @@ def build_model(
         filter_fn: The module's `checkpoint_filter_fn`.
         **kwargs: What the entrypoint was given.
     """
+    refuse_pickled_sources(kwargs)
     cache_dir, local_only = kwargs.pop("cache_dir", None), kwargs.pop("local_files_only", False)
     overlay = dict(kwargs.pop("pretrained_cfg_overlay", None) or {})
     cfg = kwargs.pop("pretrained_cfg", None)
@@ -172,5 +181,22 @@ def build_model(
         feature_cfg={"out_indices": (0, 1, 2, 3), "feature_cls": "getter"},
         **kwargs,
     )
+    model.pretrained_cfg = model.default_cfg = _cfg_as_built(model.pretrained_cfg, model)
     model.ferzoo_cfg = extra
     return model
+
+
+def _cfg_as_built(cfg: dict[str, Any], model: nn.Module) -> dict[str, Any]:
+    """The cfg with the channels, the size and the classes that the network was built with."""
+    channels, *size = cfg["input_size"]
+    channels = getattr(model, "in_chans", None) or channels
+    size = getattr(model, "img_size", None) or size
+    out = {**cfg, "input_size": (channels, *size)}
+    for key in ("mean", "std"):
+        if len(cfg[key]) != channels:
+            out[key] = (sum(cfg[key]) / len(cfg[key]),) * channels
+    classes = getattr(model, "num_classes", None)
+    if classes and classes != len(out.get("label_names") or ()):
+        out.pop("label_names", None)
+        out["num_classes"] = classes
+    return out

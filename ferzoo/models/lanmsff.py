@@ -88,6 +88,7 @@ class LANMSFF(FerModel):
         global_pool: ``"avg"``, or ``""`` for the 4-D map.
         drop_rate: Dropout before the classifier; the paper has none there.
         block_drop_rate: Dropout that ends each block.
+        img_size: Taken as timm's tools pass it; any size works, whatever is said here.
         device: Device of the parameters.
         dtype: Type of the parameters.
     """
@@ -99,12 +100,13 @@ class LANMSFF(FerModel):
         global_pool: str | None = None,
         drop_rate: float = 0.0,
         block_drop_rate: float = 0.4,
+        img_size: int | tuple[int, int] | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         """See the class."""
         dd: dict[str, Any] = {"device": device, "dtype": dtype}
-        super().__init__(num_classes, in_chans, global_pool, drop_rate, **dd)
+        super().__init__(num_classes, in_chans, global_pool, drop_rate, img_size, fixed_size=False, **dd)
         drop = block_drop_rate
         self.stem = ConvBlock(in_chans, 66, drop, **dd)
         blocks = (AttentionBlock(66, 72, drop, **dd), ConvBlock(72, 78, drop, **dd), AttentionBlock(78, 84, drop, **dd))

@@ -94,8 +94,8 @@ class LFN(FerModel):
     ) -> None:
         """See the class."""
         dd: dict[str, Any] = {"device": device, "dtype": dtype}
-        fixed = None if head == "bias" else img_size
-        super().__init__(num_classes, in_chans, global_pool, drop_rate, fixed, **dd)
+        super().__init__(num_classes, in_chans, global_pool, drop_rate, img_size, fixed_size=head != "bias", **dd)
+        self.head_kind = head
         width = 64
         self.stem = nn.Sequential(
             OrderedDict(
@@ -141,7 +141,7 @@ def checkpoint_filter_fn(state_dict: StateDict, model: nn.Module) -> dict[str, t
     Raises:
         CheckpointError: If names are missing or unexpected, or a shape differs; lists them.
     """
-    if isinstance(getattr(model, "pool", None), GDConvHead):
+    if getattr(model, "head_kind", "") == "embed":
         return convert_state_dict(state_dict, model, [*_RENAMES, *gdconv_renames("pool")])
     # The release of LFNSB holds a BatchNorm over the classes that its forward never calls.
     renames = [*_RENAMES, *gdconv_renames("pool.gdconv")]

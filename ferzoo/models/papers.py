@@ -18,7 +18,6 @@ class Paper:
         parameters: Printed number of parameters, None where there is none.
         flops: Printed multiply-adds, None where there is none.
         note: Why the figures differ, where that is known.
-        kwargs: Arguments of the network there.
     """
 
     source: str
@@ -27,7 +26,6 @@ class Paper:
     parameters: float | None = None
     flops: float | None = None
     note: str = ""
-    kwargs: tuple[tuple[str, int], ...] = ()
 
 
 PAPERS: dict[str, Paper] = {

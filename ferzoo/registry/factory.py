@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import CheckpointError, PluginConflictError, PluginLoadError, RegistrationError, UnknownNameError
 from ..weights.configs import checkpoints
 from ..weights.resolve import Weights, local_checkpoints, resolve
+from ..weights.safe import refuse_pickled_repository, refuse_pickled_sources
 from . import entry_points as ep
 from .lookup import find_registered, load_model
 
@@ -102,11 +103,14 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
         UnknownNameError: If there is no such model; names the nearest.
         PluginLoadError: If the plugin behind the name fails to import.
         PluginConflictError: If several packages, or a plugin and timm, claim the name.
-        CheckpointError: If weights are asked for and cannot be found, or do not fit.
+        CheckpointError: If weights are asked for and cannot be found, do not fit, or are no safetensors.
     """
     import timm
 
+    refuse_pickled_sources(kwargs)
     if ":" in name:
+        if pretrained and name.startswith(("hf-hub:", "hf_hub:")):
+            refuse_pickled_repository(name.partition(":")[2], kwargs.get("cache_dir"))
         load_plugins()
         return timm.create_model(name, pretrained=pretrained, **kwargs)
     architecture, _, tag = name.partition(".")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ class Report:
         try:
             run()
         except ValueError as error:
-            absent = [str(n) for n in names if str(n) not in str(error)]
+            absent = [str(n) for n in names if not re.search(rf"\b{n}\b", str(error))]
             self.expect(not absent, f"the error for {what} does not name {', '.join(absent)}: {error}")
         except Exception as error:
             self.fail(f"{what} raised {type(error).__name__}, no ValueError: {str(error)[:300]}")

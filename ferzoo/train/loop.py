@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from timm.optim import create_optimizer_v2
+from timm.optim import create_optimizer_v2, list_optimizers
 from torch import nn
 from torch.utils.data import DataLoader
 
 from ..data.faces import FaceDataset, Faces
 from ..data.fer2013 import read_ferplus
 from ..data.transforms import train_transform
-from ..errors import CheckpointError, RecipeError
+from ..errors import CheckpointError, RecipeError, UnknownNameError
 from ..hub.load import load_model
 from ..registry.factory import create_model
 from .checkpoint import load_state, save_state, write_checkpoint, write_json
@@ -62,12 +62,20 @@ class Run:
         classes = len(train_faces.class_names)
         kwargs = {"num_classes": classes, **recipe.model_kwargs}
         # timm's attributes and methods are no part of nn.Module's type.
-        self.model: Any = create_model(recipe.model, **kwargs)
+        try:
+            self.model: Any = create_model(recipe.model, **kwargs)
+        except TypeError as error:
+            raise RecipeError(f"{recipe.model} does not take model_kwargs={recipe.model_kwargs}: {error}") from error
         if recipe.init:
             self._start_from(recipe.init)
-        self.model.to(recipe.device)
+        try:
+            self.model.to(recipe.device)
+        except (RuntimeError, AssertionError) as error:
+            raise RecipeError(f"The device {recipe.device!r} cannot be used, take cpu: {error}") from error
         self.model.to(memory_format=torch.channels_last)
         self.cfg = self._cfg()
+        if recipe.opt not in list_optimizers():
+            raise UnknownNameError("optimiser", recipe.opt, list_optimizers(), "See timm.optim.list_optimizers().")
         self.optimizer = create_optimizer_v2(self.model, opt=recipe.opt, lr=recipe.lr, weight_decay=recipe.weight_decay)
         self.steps = len(train_faces) // recipe.batch_size
         # OneCycleLR divides by the steps that it rises and falls: neither may be none.
@@ -102,7 +110,7 @@ class Run:
     def _cfg(self) -> dict[str, Any]:
         """The cfg of the weights to come: this network at the recipe's last size and the data's classes."""
         base = {k: v for k, v in self.model.pretrained_cfg.items() if k not in ("file", "hf_hub_id", "url", "tag")}
-        size = self.recipe.size_at(self.recipe.epochs)
+        size = self.recipe.final_size
         names = self.faces.class_names
         channels = self.model.in_chans
         return {**base, "input_size": (channels, size, size), "num_classes": len(names), "label_names": names}

@@ -76,7 +76,11 @@ class Recipe:
         Raises:
             RecipeError: If a value is out of range; names the key.
         """
-        object.__setattr__(self, "sizes", {int(k): int(v) for k, v in sorted(dict(self.sizes).items())})
+        try:
+            sizes = {int(first): int(side) for first, side in dict(self.sizes).items()}
+        except (TypeError, ValueError):
+            raise RecipeError(f"sizes maps first epochs to sides in pixels, {{0: 48}}; got {self.sizes}.") from None
+        object.__setattr__(self, "sizes", dict(sorted(sizes.items())))
         object.__setattr__(self, "scale", tuple(self.scale))
         positive = {"epochs": self.epochs, "batch_size": self.batch_size, "lr": self.lr}
         for key, value in positive.items():
@@ -84,7 +88,17 @@ class Recipe:
                 raise RecipeError(f"{key} must be above 0, got {value!r}.")
         if 0 not in self.sizes:
             raise RecipeError(f"sizes must say the size from epoch 0 on, got {self.sizes}.")
-        for key in ("smoothing", "erasing", "warmup"):
+        if min(self.sizes.values()) < 32:
+            raise RecipeError(f"sizes must be 32 px or more, got {self.sizes}.")
+        if late := [first for first in self.sizes if first >= self.epochs]:
+            raise RecipeError(f"sizes names epoch {late[0]}, but there are only {self.epochs}, counted from 0.")
+        numbers = all(isinstance(v, int | float) for v in self.scale)
+        if not numbers or not 0 < self.scale[0] <= self.scale[1]:
+            raise RecipeError(f"scale is the smallest and the largest factor, both above 0; got {list(self.scale)}.")
+        for key in ("threads", "limit", "weight_decay", "clip_grad", "rotation"):
+            if not getattr(self, key) >= 0:
+                raise RecipeError(f"{key} must be 0 or more, got {getattr(self, key)!r}.")
+        for key in ("smoothing", "erasing", "warmup", "translation"):
             if not 0 <= getattr(self, key) <= 1:
                 raise RecipeError(f"{key} must lie in [0, 1], got {getattr(self, key)!r}.")
         if self.batch_size < 2:
@@ -118,7 +132,10 @@ class Recipe:
             key, found, value = item.partition("=")
             if not found:
                 raise RecipeError(f"An override is written key=value, got {item!r}.")
-            values[key] = yaml.safe_load(value)
+            try:
+                values[key] = yaml.safe_load(value)
+            except yaml.YAMLError as error:
+                raise RecipeError(f"The value of {item!r} is no valid YAML: {error}") from error
         return cls.from_dict(values)
 
     @classmethod
@@ -141,6 +158,11 @@ class Recipe:
     def size_at(self, epoch: int) -> int:
         """Input side in pixels during an epoch."""
         return [size for first, size in self.sizes.items() if first <= epoch][-1]
+
+    @property
+    def final_size(self) -> int:
+        """Input side in pixels of the last epoch: that of the weights to come."""
+        return self.size_at(self.epochs - 1)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for YAML and JSON."""

@@ -1,6 +1,7 @@
 """From a training run to weights that ship: float16, their sha256, and the YAML that states both.
 
-Run `python -m ferzoo.train.release RUN --tag ferplus --data FOLDER` in a checkout.
+Run `python -m ferzoo.train.release RUN --tag ferplus --data FOLDER` in a checkout, then
+`python docs/hooks.py README.md`, which brings its tables up to date.
 """
 
 from __future__ import annotations
@@ -24,25 +25,28 @@ from .evaluate import evaluate
 __all__ = ["release"]
 
 #: Fields of timm's cfg that a checkpoint may change; the rest is the architecture's.
-_CFG = ("input_size", "mean", "std", "interpolation", "crop_pct")
+_CFG = ("input_size", "pool_size", "mean", "std", "interpolation", "crop_pct", "crop_mode")
+#: Fields of a recipe that say where it ran and not what it computed.
+_WHERE = ("data", "out", "threads", "device", "compile")
 
 
-def release(run: Path, tag: str, data: Path, size: int | None = None) -> Path:
+def release(run: Path, tag: str, data: Path, size: int | None = None, note: str = "") -> Path:
     """Write the weights of a run to the package and their facts to hub_configs.
 
-    The metrics are measured here, on the float16 weights as they ship.
+    The metrics are measured here, on the float16 weights as they ship; nothing is written before.
 
     Args:
         run: Folder that `ferzoo train` wrote.
         tag: Tag of the checkpoint.
         data: Folder with FERPlus' parquet files.
         size: Input side in pixels, that of the run's best epoch where None.
+        note: What the recipe does not say of the training.
 
     Returns:
         The YAML.
 
     Raises:
-        CheckpointError: If the run has no checkpoint.
+        CheckpointError: If the run has no checkpoint, or its weights do not fit float16.
     """
     import yaml
 
@@ -58,19 +62,31 @@ def release(run: Path, tag: str, data: Path, size: int | None = None) -> Path:
         for key, tensor in load_file(run / "model.safetensors").items()
         if not key.endswith("num_batches_tracked")
     }
-    target = wheel_folder() / f"{name}.safetensors"
-    metadata = {"format": "pt", "architecture": architecture, "tag": tag}
-    write_atomically(target, lambda path: save_file(tensors, path, metadata=metadata))
+    if wide := [key for key, tensor in tensors.items() if not tensor.isfinite().all()]:
+        raise CheckpointError(f"{run}: not finite in float16: {', '.join(wide[:5])}.")
 
+    model: Any = create_model(architecture, num_classes=config["num_classes"], **config.get("model_args", {}))
+    model.load_state_dict({key: tensor.float() for key, tensor in tensors.items()}, strict=True)
     cfg = dict(config["pretrained_cfg"])
     if size:
         cfg["input_size"] = [cfg["input_size"][0], size, size]
-    model = create_model(architecture, num_classes=config["num_classes"], **recipe["model_kwargs"])
-    model.load_state_dict({k: v.float() for k, v in load_file(target).items()}, strict=True)
+    features = model.eval().forward_features(torch.zeros(1, *cfg["input_size"]))
+    cfg |= {"pool_size": list(features.shape[2:]), "crop_mode": "squash"}
     faces = read_ferplus(data, "validation")
     unseen = faces.unseen(read_ferplus(data, "train"))
-    validation = evaluate(model, faces, cfg, unseen)
-    flipped = evaluate(model, faces, cfg, unseen, flip=True)
+    command = f"ferzoo eval {name} --data FOLDER"
+    metrics = {
+        "validation": {"command": command, **evaluate(model, faces, cfg, unseen)},
+        "validation_flip": {
+            "title": "validation, with test-time flip",
+            "command": f"{command} --flip",
+            **evaluate(model, faces, cfg, unseen, flip=True),
+        },
+    }
+
+    target = wheel_folder() / f"{name}.safetensors"
+    metadata = {"format": "pt", "architecture": architecture, "tag": tag}
+    write_atomically(target, lambda path: save_file(tensors, path, metadata=metadata))
     facts: dict[str, Any] = {
         "architecture": architecture,
         "tag": tag,
@@ -80,12 +96,12 @@ def release(run: Path, tag: str, data: Path, size: int | None = None) -> Path:
         "description": f"{architecture} trained on the vote distributions of FERPlus",
         "cfg": {key: _plain(cfg[key]) for key in _CFG},
         "ferzoo": {"grayscale": True},
-        "metrics": {"command": f"ferzoo eval {name} --data FOLDER", "validation": validation},
-        "training": {"command": f"ferzoo train docs/recipes/{name}.yaml", "epoch": config["ferzoo"]["epoch"]},
-    }
-    facts["metrics"]["validation_flip"] = {
-        "accuracy": flipped["accuracy"],
-        "unseen": {"accuracy": flipped["unseen"]["accuracy"]},
+        "metrics": metrics,
+        "training": {
+            "epoch": config["ferzoo"]["epoch"],
+            "recipe": {key: value for key, value in recipe.items() if key not in _WHERE},
+            "note": note,
+        },
     }
     text = yaml.safe_dump(facts, sort_keys=False, default_flow_style=None, width=120)
     path = config_folder() / f"{name}.yaml"
@@ -104,9 +120,10 @@ def main() -> None:
     parser.add_argument("--tag", default="ferplus")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--size", type=int)
+    parser.add_argument("--note", default="", help="what the recipe does not say of the training")
     args = parser.parse_args()
     with torch.inference_mode():
-        path = release(args.run, args.tag, args.data, args.size)
+        path = release(args.run, args.tag, args.data, args.size, args.note)
     print(path.read_text(encoding="utf-8"))
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 import ferzoo
 from ferzoo.data.faces import Faces
-from ferzoo.errors import CheckpointError, RecipeError
+from ferzoo.errors import CheckpointError, FerzooError, RecipeError
 from ferzoo.labels import FERPLUS
 from ferzoo.train.evaluate import evaluate, predict_logits
 from ferzoo.train.loop import Run, train
@@ -125,6 +125,25 @@ def test_a_run_starts_from_another_run(whole: Path, tmp_path: Path, splits: dict
     assert all(torch.equal(v, trained[k]) for k, v in run.model.state_dict().items())
     with pytest.raises(RecipeError, match="does not fit lanmsff"):
         Run(recipe(tmp_path, model="lanmsff", model_kwargs={}, init=str(whole)), splits)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"opt": "adamx"}, "Did you mean"),
+        ({"device": "abacus"}, "abacus"),
+        ({"model_kwargs": {"img_sise": 32}}, "img_sise"),
+    ],
+)
+def test_wrong_settings_are_named(change: dict, message: str, tmp_path: Path, splits: dict[str, Faces]) -> None:
+    with pytest.raises(FerzooError, match=message):
+        Run(recipe(tmp_path, **change), splits)
+
+
+def test_a_grey_network_of_a_colour_architecture_trains(tmp_path: Path, splits: dict[str, Faces]) -> None:
+    run = Run(recipe(tmp_path, epochs=1, model_kwargs={"img_size": 32, "in_chans": 1}), splits)
+    assert run.step_epoch()["epoch"] == 1
+    assert run.cfg["input_size"] == (1, 32, 32)
 
 
 def test_too_few_rows(tmp_path: Path, splits: dict[str, Faces]) -> None:

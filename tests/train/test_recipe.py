@@ -18,6 +18,8 @@ def test_yaml_and_overrides(tmp_path: Path) -> None:
     assert (recipe.model, recipe.lr, recipe.epochs, recipe.soft) == ("lanmsff", 1e-3, 7, False)
     assert recipe.model_kwargs == {"block_drop_rate": 0.1}
     assert [recipe.size_at(e) for e in (0, 4, 5, 6)] == [32, 32, 48, 48]
+    assert recipe.final_size == 48
+    assert Recipe.load(path, ["epochs=6"]).final_size == 48
     assert Recipe.from_dict(recipe.to_dict()) == recipe
 
 
@@ -35,6 +37,13 @@ def test_yaml_and_overrides(tmp_path: Path) -> None:
         ("sizes={3: 64}", "from epoch 0"),
         ("compile=3", "compile must be bool"),
         ("scale=[1]", "scale must be tuple"),
+        ("scale=[a, b]", "smallest and the largest factor"),
+        ("scale=[1.2, 0.8]", "smallest and the largest factor"),
+        ("sizes={a: 3}", "sizes maps first epochs"),
+        ("sizes={0: 8}", "32 px or more"),
+        ("sizes={0: 32, 14: 48}", "sizes names epoch 14"),
+        ("sizes={0: [", "no valid YAML"),
+        ("threads=-1", "threads must be 0 or more"),
     ],
 )
 def test_wrong_overrides(override: str, message: str) -> None:

@@ -1,0 +1,65 @@
+"""A trained checkpoint fits a network with other channels, classes, pool or size, and its cfg says what was built."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+import torch
+
+import ferzoo
+from ferzoo.errors import CheckpointError, InputSizeError
+from ferzoo.labels import FERPLUS
+
+NAMES = ferzoo.list_models()
+ANY_SIZE = ("lfnsb", "lanmsff")
+
+
+def small(name: str, **kwargs: Any) -> Any:
+    return ferzoo.create_model(name, **({} if name in ANY_SIZE else {"img_size": 32}), **kwargs).eval()
+
+
+def fitted(source: Any, target: Any) -> dict[str, torch.Tensor]:
+    return sys.modules[type(target).__module__].checkpoint_filter_fn(dict(source.state_dict()), target)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_backbone_takes_a_whole_networks_weights(name: str) -> None:
+    whole, backbone = small(name), small(name, num_classes=0, global_pool="")
+    backbone.load_state_dict(fitted(whole, backbone), strict=True)
+    x = torch.randn(2, whole.in_chans, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(backbone(x), whole.forward_features(x))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_missing_is_never_random(name: str) -> None:
+    whole = small(name)
+    state = dict(whole.state_dict())
+    lost = next(key for key in state if key.startswith("stages.") and key.endswith("weight"))
+    del state[lost]
+    with pytest.raises(CheckpointError, match=lost):
+        sys.modules[type(whole).__module__].checkpoint_filter_fn(state, small(name, num_classes=3))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_cfg_says_what_was_built(name: str) -> None:
+    model = small(name, in_chans=5, num_classes=3)
+    cfg = model.pretrained_cfg
+    assert cfg["input_size"][0] == len(cfg["mean"]) == len(cfg["std"]) == 5
+    assert cfg["num_classes"] == 3
+    assert "label_names" not in cfg
+    if name not in ANY_SIZE:
+        assert tuple(cfg["input_size"]) == (5, 32, 32)
+    assert ferzoo.profile(model, latency=False).parameters == sum(p.numel() for p in model.parameters())
+    assert tuple(small(name).pretrained_cfg["label_names"]) == FERPLUS
+
+
+@pytest.mark.parametrize("name", ANY_SIZE)
+def test_any_size_networks_take_img_size_and_stay_free(name: str) -> None:
+    model = ferzoo.create_model(name, img_size=48).eval()
+    with torch.no_grad():
+        assert model(torch.randn(1, model.in_chans, 40, 56)).shape == (1, 8)
+    with pytest.raises(InputSizeError, match="32 px"):
+        ferzoo.create_model(name, img_size=16)
