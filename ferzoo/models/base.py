@@ -46,9 +46,9 @@ class FerModel(Intermediates):
         global_pool: str | None,
         drop_rate: float,
         img_size: int | tuple[int, int] | None = None,
-        fixed_size: bool = True,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        fixed_size: bool = True,
     ) -> None:
         """Keep the arguments that every network shares.
 
@@ -58,9 +58,9 @@ class FerModel(Intermediates):
             global_pool: The class's `native_pool`, or `''` for none; None for the native one.
             drop_rate: Dropout before the classifier, in [0, 1).
             img_size: Input height and width.
-            fixed_size: The network works at `img_size` alone; otherwise at any size.
             device: Device of the parameters.
             dtype: Type of the parameters.
+            fixed_size: The network works at `img_size` alone; otherwise at any size.
 
         Raises:
             ValueError: If an argument is out of its range.

@@ -87,7 +87,7 @@ class Report:
         try:
             run()
         except ValueError as error:
-            absent = [str(n) for n in names if not re.search(rf"\b{n}\b", str(error))]
+            absent = [str(n) for n in names if not re.search(rf"(?<!\d){n}(?!\d)", str(error))]
             self.expect(not absent, f"the error for {what} does not name {', '.join(absent)}: {error}")
         except Exception as error:
             self.fail(f"{what} raised {type(error).__name__}, no ValueError: {str(error)[:300]}")

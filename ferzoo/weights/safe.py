@@ -32,11 +32,13 @@ def refuse_pickled_sources(kwargs: Mapping[str, Any]) -> None:
     """
     if kwargs.get("checkpoint_path"):
         refuse_pickle(kwargs["checkpoint_path"])
-    for key in ("pretrained_cfg", "pretrained_cfg_overlay"):
+    # The overlay's file takes the place of the cfg's.
+    for key in ("pretrained_cfg_overlay", "pretrained_cfg"):
         cfg = kwargs.get(key)
         file = cfg.get("file") if isinstance(cfg, Mapping) else getattr(cfg, "file", None)
         if file:
             refuse_pickle(file)
+            break
 
 
 def refuse_pickled_repository(name: str, cache_dir: str | os.PathLike[str] | None = None) -> None:
