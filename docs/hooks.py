@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import ferzoo
+from ferzoo.cli.info import describe, difference
 from ferzoo.registry import entry_points
 from ferzoo.weights.configs import Checkpoint, checkpoints
 
@@ -69,17 +70,8 @@ def _build(name: str, **kwargs: Any) -> Any:
 @lru_cache(maxsize=32)
 def _figures(name: str) -> tuple[int, int]:
     """Parameters and FLOPs in the paper's setting, as `ferzoo info` prints them."""
-    from ferzoo.models.papers import PAPERS
-
-    paper = PAPERS.get(name)
-    if paper is None:
-        found = ferzoo.profile(ferzoo.create_model(name), latency=False)
-    else:
-        model = ferzoo.create_model(name, num_classes=paper.num_classes)
-        if getattr(model, "img_size", None) not in (None, paper.input_size[1:]):
-            model = ferzoo.create_model(name, num_classes=paper.num_classes, img_size=paper.input_size[1:])
-        found = ferzoo.profile(model, paper.input_size, latency=False)
-    return found.parameters, found.flops
+    measured = describe(name)["measured"]
+    return measured["parameters"], measured["flops"]
 
 
 def _count(value: float | None) -> str:
@@ -88,10 +80,6 @@ def _count(value: float | None) -> str:
 
 def _million(value: float | None) -> str:
     return "not printed" if value is None else f"{value / 1e6:.2f} M"
-
-
-def _difference(measured: float, printed: float | None) -> str:
-    return "" if printed is None else f"{100 * (measured - printed) / printed:+.2f} %"
 
 
 def _of(name: str) -> list[Checkpoint]:
@@ -140,10 +128,10 @@ def models() -> str:
                 classes or "none",
                 _count(parameters),
                 _count(paper.parameters if paper else None),
-                _difference(parameters, paper.parameters if paper else None),
+                difference(parameters, paper.parameters if paper else None),
                 _million(flops),
                 _million(paper.flops if paper else None),
-                _difference(flops, paper.flops if paper else None),
+                difference(flops, paper.flops if paper else None),
             )
         )
     header = ("network", "input", "classes", "parameters", "paper", "", "FLOPs", "paper", "")

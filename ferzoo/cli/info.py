@@ -16,11 +16,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def _difference(measured: float, printed: float | None) -> str:
+def difference(measured: float, printed: float | None) -> str:
+    """Measured less printed, in percent of the printed; empty where nothing is printed."""
     return "" if printed is None else f"{100 * (measured - printed) / printed:+.2f} %"
 
 
-def _describe(name: str, latency: bool) -> dict[str, Any]:
+def describe(name: str, latency: bool = False) -> dict[str, Any]:
+    """The figures of a model beside its paper's, in the paper's setting.
+
+    Args:
+        name: Name of a model, checkpoint folder, or hf-hub:org/repo.
+        latency: Also time one image.
+    """
     from ..deploy.profile import profile
     from ..hub.load import load_model
     from ..models.papers import PAPERS
@@ -29,15 +36,15 @@ def _describe(name: str, latency: bool) -> dict[str, Any]:
 
     architecture = name.partition(".")[0]
     elsewhere = ":" in name or Path(name).is_dir()
-    model: Any = load_model(name) if elsewhere else create_model(name)
+    default: Any = load_model(name) if elsewhere else create_model(name)
+    model = default
     paper = None if elsewhere else PAPERS.get(architecture)
     if paper:
-        model = create_model(name, num_classes=paper.num_classes, **_at_size(model, paper.input_size))
+        model = create_model(name, num_classes=paper.num_classes, **_at_size(default, paper.input_size))
         figures = profile(model, paper.input_size, latency)
         printed = {"source": paper.source, "parameters": paper.parameters, "flops": paper.flops, "note": paper.note}
     else:
         figures, printed = profile(model, latency=latency), {}
-    default: Any = model if elsewhere else create_model(name)
     return {
         "name": name,
         "default_parameters": sum(p.numel() for p in default.parameters()),
@@ -60,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     from ..registry.factory import list_models
 
     names = list_models() if args.model == ["all"] else args.model
-    results = [_describe(name, args.latency) for name in names]
+    results = [describe(name, args.latency) for name in names]
     if args.json:
         print_json(results if len(results) > 1 else results[0])
         return 0
@@ -85,7 +92,7 @@ def _print(result: dict[str, Any], first: bool) -> None:
                 "figure": label,
                 "measured": f"{measured[key]:,}",
                 "paper": f"{printed:,.0f}" if printed else "not printed",
-                "difference": _difference(measured[key], printed),
+                "difference": difference(measured[key], printed),
             }
         )
     print_table(rows)

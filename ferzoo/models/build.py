@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
-from timm.models import build_model_with_cfg, generate_default_cfgs, get_pretrained_cfg
+from timm.models import build_model_with_cfg, generate_default_cfgs
 from timm.models._manipulate import adapt_input_conv
 from torch import nn
 
 from ..errors import CheckpointError
 from ..labels import FERPLUS
+from ..registry.factory import local_cfg
 from ..weights.configs import checkpoints
 from ..weights.resolve import resolve
 from ..weights.safe import refuse_pickled_sources
@@ -136,13 +137,6 @@ def _check_keys(out: dict[str, torch.Tensor], own: StateDict, model: nn.Module) 
         raise CheckpointError(f"The checkpoint does not fit {type(model).__name__}; {'; '.join(problems)}.{hint}")
 
 
-def _architecture_cfg(variant: str) -> dict[str, Any]:
-    """The cfg of an architecture without what is another checkpoint's own."""
-    cfg = get_pretrained_cfg(variant).to_dict(remove_source=True)
-    own = ("label_names", "label_descriptions", "license", "description")
-    return {key: value for key, value in cfg.items() if key not in own}
-
-
 def build_model(
     cls: type[nn.Module],
     variant: str,
@@ -168,7 +162,7 @@ def build_model(
     if pretrained and not has_source and (cfg is None or isinstance(cfg, str)):
         weights = resolve(variant, cfg or None, cache_dir=cache_dir, local_files_only=local_only)
         if cfg and f"{variant}.{cfg}" not in checkpoints():  # known to FERZOO_WEIGHTS alone
-            cfg = {**_architecture_cfg(variant), **weights.cfg, "architecture": variant, "tag": cfg}
+            cfg = local_cfg(variant, cfg, weights)
         overlay.update(file=str(weights.path), hf_hub_id=None, url=None)
         extra = weights.ferzoo
     model = build_model_with_cfg(

@@ -123,7 +123,7 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
         return timm.create_model(name, pretrained=pretrained, **kwargs)
     # FERZOO_WEIGHTS alone may know the tag: timm gets the cfg, and the file where weights are wanted.
     weights = resolve(architecture, tag)
-    kwargs["pretrained_cfg"] = _local_cfg(architecture, tag, weights)
+    kwargs["pretrained_cfg"] = local_cfg(architecture, tag, weights)
     if pretrained:
         source = {"file": str(weights.path), "hf_hub_id": None, "url": None}
         kwargs["pretrained_cfg_overlay"] = source | (kwargs.get("pretrained_cfg_overlay") or {})
@@ -142,7 +142,7 @@ def _timm_knows(name: str) -> bool:
         return False
 
 
-def _local_cfg(architecture: str, tag: str, weights: Weights) -> dict[str, Any]:
+def local_cfg(architecture: str, tag: str, weights: Weights) -> dict[str, Any]:
     """The cfg of a checkpoint in FERZOO_WEIGHTS over that of its architecture, which has the network's facts."""
     from timm.models import PretrainedCfg, get_pretrained_cfg
 
