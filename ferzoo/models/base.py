@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -101,6 +101,17 @@ class FerModel(Intermediates):
             raise ValueError(
                 f"global_pool of {type(self).__name__} is {self.native_pool!r}, or '' for the map, got {global_pool!r}."
             )
+
+    def add_stage(self, blocks: Iterable[nn.Module], width: int) -> None:
+        """Append a stage that halves the map, and its line in `feature_info`; the stem's comes before.
+
+        Args:
+            blocks: The stage's blocks in order.
+            width: Channels of its map.
+        """
+        index = len(self.stages)
+        self.stages.append(nn.Sequential(*blocks))
+        self.feature_info.append({"num_chs": width, "reduction": 4 * 2**index, "module": f"stages.{index}"})
 
     def init_head(self, make_pool: Callable[..., nn.Module], num_features: int, head_hidden_size: int) -> None:
         """Set the pool and the classifier, once the subclass knows their widths.

@@ -24,8 +24,10 @@ from .released import MOBILEFACENET_PARTS, backbone_renames, gdconv_renames
 
 __all__ = ["LFN", "checkpoint_filter_fn", "lfn", "lfnsb", "lfnsb_concat"]
 
+#: Channel splits and kernel sizes of a MixConv.
+Mix = tuple[tuple[int, ...], tuple[int, ...]]
 #: (out, repeats, (splits, kernel sizes) of the downsampling and of the residual bottlenecks) a stage.
-STAGES = (
+STAGES: tuple[tuple[int, int, Mix, Mix], ...] = (
     (64, 9, ((64, 32), (3, 5)), ((96,), (3,))),
     (128, 16, ((128, 64), (3, 5)), ((192,), (3,))),
     (256, 6, ((256, 256, 256), (3, 5, 7)), ((172, 170), (3, 5))),
@@ -104,14 +106,11 @@ class LFN(FerModel):
             )
         )
         self.feature_info = [{"num_chs": width, "reduction": 2, "module": "stem"}]
-        stages = []
-        for i, (out, repeats, down, same) in enumerate(STAGES):
+        for out, repeats, down, same in STAGES:
             blocks = [MixConvBottleneck(width, out, *down, stride=2, **dd)]
             blocks += [MixConvBottleneck(out, out, *same, residual=True, **dd) for _ in range(repeats)]
-            stages.append(nn.Sequential(*blocks))
-            self.feature_info.append({"num_chs": out, "reduction": 4 * 2**i, "module": f"stages.{i}"})
+            self.add_stage(blocks, out)
             width = out
-        self.stages = nn.Sequential(*stages)
         self.final_conv = RepVggDw(width, 3, **dd)
         if head == "bias":
             self.init_head(partial(BiasVector, width), width, 256)

@@ -19,8 +19,10 @@ from .released import MOBILEFACENET_PARTS, backbone_renames, gdconv_renames
 
 __all__ = ["MFN", "checkpoint_filter_fn", "mfn"]
 
+#: Channel splits and kernel sizes of a MixConv.
+Mix = tuple[tuple[int, ...], tuple[int, ...]]
 #: (out, repeats, (splits, kernel sizes) of the downsampling and of the residual bottlenecks) a stage.
-STAGES = (
+STAGES: tuple[tuple[int, int, Mix, Mix], ...] = (
     (64, 9, ((64, 32, 32), (3, 5, 7)), ((96, 32), (3, 5))),
     (128, 16, ((128, 64, 64), (3, 5, 7)), ((192, 64), (3, 5))),
     (256, 6, ((256, 256, 256, 256), (3, 5, 7, 9)), ((172, 170, 170), (3, 5, 7))),
@@ -67,15 +69,12 @@ class MFN(FerModel):
             )
         )
         self.feature_info = [{"num_chs": width, "reduction": 2, "module": "stem"}]
-        stages = []
-        for i, (out, repeats, down, same) in enumerate(STAGES):
+        for out, repeats, down, same in STAGES:
             blocks = [MixConvBottleneck(width, out, *down, stride=2, **dd)]
             blocks += [MixConvBottleneck(out, out, *same, residual=True, **dd) for _ in range(repeats)]
-            stages.append(nn.Sequential(*blocks))
-            self.feature_info.append({"num_chs": out, "reduction": 4 * 2**i, "module": f"stages.{i}"})
+            self.add_stage(blocks, out)
             width = out
         self.feature_info[-1]["num_chs_norm"] = last
-        self.stages = nn.Sequential(*stages)
         self.final_conv = ConvBnPReLU(width, last, **dd)
         self.init_head(partial(GDConvHead, last, self.map_size, embed_dim), last, embed_dim)
 

@@ -85,15 +85,12 @@ class MobileFaceNet(FerModel):
             )
         )
         self.feature_info = [{"num_chs": width, "reduction": 2, "module": "stem"}]
-        stages = []
-        for i, (out, hidden_down, repeats, hidden) in enumerate(STAGES):
+        for out, hidden_down, repeats, hidden in STAGES:
             blocks = [Bottleneck(width, out, hidden_down, 2, **dd)]
             blocks += [Bottleneck(out, out, hidden, residual=True, **dd) for _ in range(repeats)]
-            stages.append(nn.Sequential(*blocks))
-            self.feature_info.append({"num_chs": out, "reduction": 4 * 2**i, "module": f"stages.{i}"})
+            self.add_stage(blocks, out)
             width = out
         self.feature_info[-1]["num_chs_norm"] = last
-        self.stages = nn.Sequential(*stages)
         self.final_conv = ConvBnPReLU(width, last, **dd)
         self.init_head(partial(GDConvHead, last, self.map_size, embed_dim), last, embed_dim)
 
