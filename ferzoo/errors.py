@@ -11,6 +11,7 @@ __all__ = [
     "FerzooError",
     "ImageError",
     "InputSizeError",
+    "LossError",
     "MissingExtraError",
     "PluginConflictError",
     "PluginLoadError",
@@ -67,6 +68,10 @@ class PluginWarning(UserWarning):
 
 class InputSizeError(FerzooError, ValueError):
     """A tensor's channels, height or width do not fit the network."""
+
+
+class LossError(FerzooError, ValueError):
+    """A loss was built or called with something that it cannot take."""
 
 
 class CheckpointError(FerzooError, RuntimeError):

@@ -50,18 +50,25 @@ class Faces:
 
 
 class FaceDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Transformed faces and target distributions, for a `DataLoader`."""
+    """Transformed faces and their targets, for a `DataLoader`."""
 
-    def __init__(self, faces: Faces, transform: Callable[[Image.Image], Any]) -> None:
-        """Take the faces and a transform from a PIL image to a tensor (C, H, W)."""
+    def __init__(self, faces: Faces, transform: Callable[[Image.Image], Any], soft: bool = True) -> None:
+        """Keep what is needed.
+
+        Args:
+            faces: The faces.
+            transform: From a PIL image to a tensor (C, H, W).
+            soft: Give target distributions; otherwise class indices.
+        """
         self.faces = faces
         self.transform = transform
+        self.targets = torch.from_numpy(faces.targets if soft else faces.labels)
 
     def __len__(self) -> int:
         """Number of faces."""
         return len(self.faces)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Image tensor (C, H, W) and target distribution (C,)."""
+        """Image tensor (C, H, W), and target distribution (C,) or class index ()."""
         image = self.transform(Image.fromarray(self.faces.images[index]))
-        return image, torch.from_numpy(self.faces.targets[index])
+        return image, self.targets[index]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -173,19 +174,30 @@ def create_block(name: str, *args: Any, **kwargs: Any) -> nn.Module:
     return find_registered("block", name).make(*args, **kwargs)
 
 
-def create_loss(name: str, *args: Any, **kwargs: Any) -> nn.Module:
-    """Build a registered loss.
+def create_loss(name: str | Mapping[str, Any], *args: Any, **kwargs: Any) -> nn.Module:
+    """Build a registered loss, or a weighted sum of them.
 
     Args:
-        name: A name from `list_losses`.
+        name: A name from `list_losses`; or a sum as text, ``"ce + 1.0*cosine_harmony(alpha=0.1)"``, or as a mapping,
+            ``{"ce": 1.0, "cosine_harmony": {"weight": 1.0, "alpha": 0.1}}``.
         *args: The loss's own arguments.
-        **kwargs: The loss's own arguments, such as `num_classes` and `feat_dim`.
+        **kwargs: The loss's own arguments; every loss of the zoo takes `num_classes` and `feat_dim`. A sum takes these
+            two alone and passes them to the terms that want them.
+
+    Returns:
+        The loss. It takes features (N, D), maps (N, D, H, W), logits or heads, as its `takes` says, or the whole dict
+        of `model.forward_train(images)`; and labels (N,) or probabilities (N, C). A sum takes the dict.
 
     Raises:
         UnknownNameError: If there is no such loss; names the nearest.
         PluginLoadError: If the plugin behind the name fails to import.
         PluginConflictError: If several packages claim the name.
+        LossError: If the sum or an argument is wrong.
     """
+    if isinstance(name, Mapping) or not name.isidentifier():
+        from .composite import CompositeLoss
+
+        return CompositeLoss(name, *args, **kwargs)
     return find_registered("loss", name).make(*args, **kwargs)
 
 

@@ -1,4 +1,4 @@
-"""Conformance checks for authors of networks and blocks, usable with or without pytest.
+"""Conformance checks for authors of networks, blocks and losses, usable with or without pytest.
 
 Examples:
     ```python
@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .blocks import check_block
+    from .losses import check_loss
     from .models import check_model
     from .report import ConformanceError
 
-_LAZY = {"ConformanceError": ".report", "check_block": ".blocks", "check_model": ".models"}
+_LAZY = {"ConformanceError": ".report", "check_block": ".blocks", "check_loss": ".losses", "check_model": ".models"}
 
-__all__ = ["ConformanceError", "check_block", "check_model"]
+__all__ = ["ConformanceError", "check_block", "check_loss", "check_model"]
 
 
 def __getattr__(name: str) -> Any:

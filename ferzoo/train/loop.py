@@ -6,25 +6,22 @@ import math
 import random
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from timm.optim import create_optimizer_v2, list_optimizers
-from torch import nn
 from torch.utils.data import DataLoader
 
 from ..data.faces import FaceDataset, Faces
 from ..data.fer2013 import read_ferplus
 from ..data.transforms import train_transform
-from ..errors import CheckpointError, RecipeError, UnknownNameError
+from ..errors import CheckpointError, LossError, RecipeError
 from ..hub.load import load_model
 from ..registry.factory import create_model
 from .checkpoint import load_state, save_state, write_checkpoint, write_json
 from .evaluate import evaluate
+from .objective import Objective
 from .recipe import Recipe
 
 __all__ = ["train"]
@@ -74,20 +71,14 @@ class Run:
             raise RecipeError(f"The device {recipe.device!r} cannot be used, take cpu: {error}") from error
         self.model.to(memory_format=torch.channels_last)
         self.cfg = self._cfg()
-        if recipe.opt not in list_optimizers():
-            raise UnknownNameError("optimiser", recipe.opt, list_optimizers(), "See timm.optim.list_optimizers().")
-        self.optimizer = create_optimizer_v2(self.model, opt=recipe.opt, lr=recipe.lr, weight_decay=recipe.weight_decay)
+        self.objective = Objective(recipe, self.model, classes)
         self.steps = len(train_faces) // recipe.batch_size
         # OneCycleLR divides by the steps that it rises and falls: neither may be none.
         total = max(4, recipe.epochs * self.steps)
         rise = min(max(recipe.warmup, 1.5 / total), 1 - 1.5 / total)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, recipe.lr, total, pct_start=rise, cycle_momentum=False
+            self.objective.optimizer, recipe.lr, total, pct_start=rise, cycle_momentum=False
         )
-        self.forward: Callable[[torch.Tensor], torch.Tensor] = (
-            torch.compile(self.model) if recipe.compile else self.model
-        )
-        self.device_type = torch.device(recipe.device).type
         self.epoch = 0
         self.history: list[dict[str, Any]] = []
 
@@ -138,7 +129,7 @@ class Run:
         if changed:
             raise CheckpointError(f"{path} was started with another recipe; different: {', '.join(changed)}.")
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.objective.load_state_dict(state["objective"])
         self.schedule.load_state_dict(state["schedule"])
         self.epoch, self.history = state["epoch"], state["history"]
 
@@ -146,55 +137,56 @@ class Run:
         state = {
             "recipe": self.recipe.to_dict(),
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "objective": self.objective.state_dict(),
             "schedule": self.schedule.state_dict(),
             "epoch": self.epoch,
             "history": self.history,
         }
         save_state(self.folder / "state.pt", state)
 
-    def _epoch(self) -> float:
+    def _epoch(self) -> dict[str, float]:
         recipe, size = self.recipe, self.recipe.size_at(self.epoch)
         self._seed(self.epoch)
         self.model.train()
         transform = train_transform(self.cfg, size, recipe.rotation, recipe.translation, recipe.scale, recipe.erasing)
-        loader = DataLoader(FaceDataset(self.faces, transform), recipe.batch_size, shuffle=True, drop_last=True)
+        dataset = FaceDataset(self.faces, transform, recipe.soft)
+        loader = DataLoader(dataset, recipe.batch_size, shuffle=True, drop_last=True)
+        terms = dict.fromkeys(self.objective.loss.names, 0.0)
         total, start = 0.0, time.monotonic()
         for step, (images, targets) in enumerate(loader, start=1):
             images = images.to(recipe.device, memory_format=torch.channels_last)
-            with torch.autocast(self.device_type, torch.bfloat16, enabled=recipe.amp):
-                logits = self.forward(images).float()
-            loss = F.cross_entropy(logits, targets.to(recipe.device), label_smoothing=recipe.smoothing)
+            try:
+                loss = self.objective(images, targets.to(recipe.device))
+            except LossError as error:
+                raise RecipeError(f"loss={recipe.loss!r} does not fit: {error}") from error
             if not torch.isfinite(loss):
                 raise CheckpointError(
                     f"The loss became {loss.item()} in epoch {self.epoch + 1}, step {step}. The last finished epoch "
                     f"is kept in {self.folder}; lower lr ({recipe.lr}) or set clip_grad."
                 )
-            self.optimizer.zero_grad()
-            loss.backward()
-            if recipe.clip_grad:
-                nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_grad)
-            self.optimizer.step()
+            self.objective.step(loss)
             self.schedule.step()
             total += loss.item()
+            for name, value in self.objective.loss.last.items():
+                terms[name] += value.item()
             if step % 25 == 0 or step == self.steps:
                 rate = step * recipe.batch_size / (time.monotonic() - start)
                 _say(
                     f"epoch {self.epoch + 1}/{recipe.epochs} step {step}/{self.steps} "
                     f"loss {total / step:.4f} {size} px {rate:.0f} faces/s"
                 )
-        return total / self.steps
+        return {"loss": total / self.steps, **{name: value / self.steps for name, value in terms.items()}}
 
     def step_epoch(self) -> dict[str, Any]:
         """Train an epoch, measure it, keep it where it is the best, and save the state."""
         start = time.monotonic()
-        loss = self._epoch()
+        losses = self._epoch()
         size = self.recipe.size_at(self.epoch)
         result = evaluate(self.model, self.validation, self.cfg, self.unseen, size)
         self.epoch += 1
         entry = {
             "epoch": self.epoch,
-            "loss": round(loss, 5),
+            **{"loss": round(losses.pop("loss"), 5), "terms": {k: round(v, 5) for k, v in losses.items()}},
             "accuracy": result["accuracy"],
             "accuracy_unseen": result["unseen"]["accuracy"],
             "macro_f1": result["macro_f1"],

@@ -29,7 +29,7 @@ class Recipe:
         lr: Peak learning rate of the one-cycle schedule.
         weight_decay: Decoupled weight decay of weights that are not 1-D.
         warmup: Fraction of the steps that the learning rate rises.
-        smoothing: Label smoothing on top of the target distribution.
+        loss: Sum of losses, `"ce + 1.0*cosine_harmony(alpha=0.1)"`, or a mapping from names to weights or arguments.
         soft: Train on the vote distribution; otherwise on the majority.
         rotation: Largest rotation in degrees.
         translation: Largest shift as a fraction of the side.
@@ -56,7 +56,7 @@ class Recipe:
     lr: float = 3e-3
     weight_decay: float = 0.05
     warmup: float = 0.2
-    smoothing: float = 0.0
+    loss: Any = "ce"
     soft: bool = True
     rotation: float = 15.0
     translation: float = 0.05
@@ -98,9 +98,11 @@ class Recipe:
         for key in ("threads", "limit", "weight_decay", "clip_grad", "rotation"):
             if not getattr(self, key) >= 0:
                 raise RecipeError(f"{key} must be 0 or more, got {getattr(self, key)!r}.")
-        for key in ("smoothing", "erasing", "warmup", "translation"):
+        for key in ("erasing", "warmup", "translation"):
             if not 0 <= getattr(self, key) <= 1:
                 raise RecipeError(f"{key} must lie in [0, 1], got {getattr(self, key)!r}.")
+        if not isinstance(self.loss, str | Mapping) or not self.loss:
+            raise RecipeError(f"loss is a sum such as 'ce + 0.5*center', or a mapping; got {self.loss!r}.")
         if self.batch_size < 2:
             raise RecipeError("batch_size must be 2 or more: BatchNorm needs two faces.")
 
@@ -178,6 +180,8 @@ def _as_type(key: str, value: Any, default: Any) -> Any:
             pass
     if wanted is tuple and isinstance(value, list) and len(value) == len(default):
         return tuple(value)
+    if key == "loss" and isinstance(value, Mapping):
+        return dict(value)
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
         raise RecipeError(f"{key} must be {wanted.__name__}, got {value!r}.")
     return value

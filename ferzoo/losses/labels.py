@@ -1,0 +1,55 @@
+"""Integer and soft labels as one thing: a probability for every class."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from ..errors import LossError
+
+__all__ = ["class_probabilities"]
+
+
+def class_probabilities(
+    labels: torch.Tensor | None, rows: int, num_classes: int, loss: str, soft: bool = True
+) -> torch.Tensor:
+    """Labels as probabilities (N, C).
+
+    Args:
+        labels: Class indices (N,) of an integer type, or probabilities (N, C) of a floating one.
+        rows: Faces N.
+        num_classes: Classes C.
+        loss: Name of the loss, for the messages.
+        soft: Whether probabilities are allowed.
+
+    Raises:
+        LossError: If the shape or type is another, or a label lies outside [0, C); names up to five of those.
+    """
+    wanted = f"class indices ({rows},)" + (f" or probabilities ({rows}, {num_classes})" if soft else "")
+    if not isinstance(labels, torch.Tensor):
+        raise LossError(f"{loss} needs labels, {wanted}; got {'none' if labels is None else type(labels).__name__}.")
+    shape = tuple(labels.shape)
+    if labels.is_floating_point():
+        if shape != (rows, num_classes):
+            raise LossError(f"{loss} takes {wanted}; got {labels.dtype} of shape {shape}.")
+        if not soft:
+            raise LossError(
+                f"{loss} has a margin for one true class and cannot take soft or mixed labels: give class indices "
+                f"({rows},), train with soft=false, or build it with majority=True to take the most probable class."
+            )
+        _check(labels, (labels >= 0) & labels.isfinite(), f"{loss} takes probabilities of 0 or more", "finite")
+        return labels
+    if shape != (rows,) or labels.dtype == torch.bool:
+        hint = " Divide counts by their sum to make them probabilities." if labels.dim() == 2 and soft else ""
+        raise LossError(f"{loss} takes {wanted}; got {labels.dtype} of shape {shape}.{hint}")
+    labels = labels.long()
+    _check(labels, (labels >= 0) & (labels < num_classes), f"{loss} takes labels from 0 to {num_classes - 1}", "")
+    return F.one_hot(labels, num_classes)
+
+
+def _check(labels: torch.Tensor, good: torch.Tensor, wanted: str, also: str) -> None:
+    if torch.compiler.is_compiling() or bool(good.all()):
+        return
+    bad = (~good).nonzero()[:5].tolist()
+    found = ", ".join(f"{labels[tuple(i)].item():g} in row {i[0]}" for i in bad)
+    raise LossError(f"{wanted}{f' and {also}' if also else ''}, got {found}.")
