@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import inspect
+import json
 import os
 import re
 import shutil
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 import ferzoo
 from ferzoo import errors
 from ferzoo.cli.main import COMMANDS
+from ferzoo.registry.factory import find_registered
 from ferzoo.weights.resolve import default_tag
 
 ROOT = Path(__file__).parents[1]
@@ -49,11 +53,17 @@ def hooks() -> Any:
     return module
 
 
+def own(kind: str) -> list[str]:
+    """Names that ferzoo itself registers."""
+    hooks()  # makes doc_tools importable
+    return importlib.import_module("doc_tools.common").own(kind)
+
+
 @pytest.fixture(scope="module")
 def everything() -> str:
     """All pages with the tables that need no profile filled in."""
     module = hooks()
-    cheap = ("blocks", "recipe", "labels", "commands", "model-checks", "block-checks")
+    cheap = ("blocks", "recipe", "labels", "commands", "losses", "model-checks", "block-checks", "loss-checks")
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     return text + "\n".join(module.table(name) for name in cheap)
 
@@ -109,7 +119,10 @@ def test_every_marker_has_its_table() -> None:
     module = hooks()
     names = {name for page in PAGES for name in module.MARKER.findall(page.read_text(encoding="utf-8"))}
     assert {name.partition(" ")[0] for name in names} == set(module.TABLES)
-    assert {f"model {name}" for name in module.own("model")} <= names
+    assert {f"model {name}" for name in own("model")} <= names
+    losses = {f"loss {name}" for name in own("loss")}
+    # One class under two names has one section with its docstring.
+    assert losses - names == {"loss cross_entropy"}
     for name in names:
         if name.startswith("file "):
             assert module.table(name).startswith("```")
@@ -127,7 +140,7 @@ def test_results_of_a_checkpoint_are_shown(monkeypatch: pytest.MonkeyPatch) -> N
     }
     item = Checkpoint("lfnsb", "test", "ab12", "ferplus", {"crop_pct": 1.0}, "research", "A test.", metrics=metrics)
     module = hooks()
-    monkeypatch.setattr(module, "checkpoints", lambda: {item.name: item})
+    monkeypatch.setattr("doc_tools.weights.checkpoints", lambda: {item.name: item})
     results = module.table("results")
     assert "| `lfnsb.test` | validation | all | 4 | 75.0 | 75.5 | 85.71 |" in results
     assert "| unseen | 4 | 71.25 |" in results
@@ -140,7 +153,7 @@ def test_results_of_a_checkpoint_are_shown(monkeypatch: pytest.MonkeyPatch) -> N
     assert "75.0" in row and "71.25" in row
     command = {"command": "ferzoo eval X"}
     commanded = dataclasses.replace(item, metrics={**metrics, **command})
-    monkeypatch.setattr(module, "checkpoints", lambda: {item.name: commanded})
+    monkeypatch.setattr("doc_tools.weights.checkpoints", lambda: {item.name: commanded})
     assert "`ferzoo eval X`" in module.table("results")
 
 
@@ -156,16 +169,16 @@ def test_every_error_has_a_docstring(name: str) -> None:
     assert "::: ferzoo.errors" in (DOCS / "reference" / "errors.md").read_text(encoding="utf-8")
 
 
-def test_every_network_and_block_has_a_section() -> None:
-    module = hooks()
-    for kind, page in (("model", "models.md"), ("block", "blocks.md")):
+def test_every_network_block_and_loss_has_a_section() -> None:
+    for kind, page in (("model", "models.md"), ("block", "blocks.md"), ("loss", "losses.md")):
         text = (DOCS / page).read_text(encoding="utf-8")
-        for name in module.own(kind):
+        for name in own(kind):
             assert re.search(rf"^## {re.escape(name)}$", text, re.M), f"{page} has no section {name}"
 
 
 def test_every_command_recipe_field_and_check_is_told(everything: str) -> None:
     from ferzoo.testing.blocks import BLOCK_CHECKS
+    from ferzoo.testing.losses import LOSS_CHECKS
     from ferzoo.testing.models import MODEL_CHECKS
     from ferzoo.train.recipe import Recipe
 
@@ -173,8 +186,44 @@ def test_every_command_recipe_field_and_check_is_told(everything: str) -> None:
         assert f"ferzoo {command}" in everything
     for field in dataclasses.fields(Recipe):
         assert re.search(rf"^\| `{field.name}` \| [^|]+ \| \S", everything, re.M), f"no meaning of {field.name}"
-    for check in (*MODEL_CHECKS, *BLOCK_CHECKS):
+    for check in (*MODEL_CHECKS, *BLOCK_CHECKS, *LOSS_CHECKS):
         assert f"`{check.name}`" in everything
+
+
+@pytest.mark.parametrize("name", own("loss"))
+def test_equations_of_a_loss_become_mathml(name: str) -> None:
+    pytest.importorskip("latex2mathml", reason="comes with the extra docs")
+    hooks()
+    mathml = importlib.import_module("doc_tools.mathml").mathml
+    doc = inspect.getdoc(find_registered("loss", name).make) or ""
+    equations = [block or line for block, line in re.findall(r"\$\$(.*?)\$\$|\\\((.*?)\\\)", doc, re.S)]
+    assert equations
+    for latex in equations:
+        root = ElementTree.fromstring(mathml(latex))
+        assert not set("\\{}^_$") & set("".join(root.itertext()))
+
+
+def test_an_equation_that_cannot_be_set_is_an_error() -> None:
+    pytest.importorskip("latex2mathml", reason="comes with the extra docs")
+    page = '<p><span class="arithmatex">\\(a &lt; \\frac12\\)</span></p>'
+    assert "<mo>&lt;</mo>" in hooks().on_page_content(page) and "\\" not in hooks().on_page_content(page)
+    with pytest.raises(ValueError, match="nosuchcommand"):
+        hooks().on_page_content(page.replace("frac", "nosuchcommand"))
+
+
+def test_measured_losses_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, path = hooks(), tmp_path / "losses.json"
+    monkeypatch.setattr("doc_tools.ablation.RESULTS", path)
+    assert module.table("loss-ablation") == "No run has been recorded yet."
+    row = {"loss": "ce", "seeds": [0, 1], "accuracy": 71.0, "accuracy_unseen": 70.0, "differences": {}}
+    row |= {"intra": 0.25, "inter": 0.5, "ratio": 0.5}
+    paired = {**row, "loss": "ce + center", "paired": {"mean": 0.5, "low": -0.25, "high": 1.25}}
+    single = {**row, "loss": "ce + affinity", "seeds": [0], "differences": {"0": -1.0}}
+    path.write_text(json.dumps({"command": "python X", "summary": [row, paired, single]}), encoding="utf-8")
+    table = module.table("loss-ablation")
+    assert "| `ce` | 2 | 71.00 |  | 70.00 | 0.250 | 0.500 | 0.500 |" in table
+    assert "| `ce + center` | 2 | 71.00 | +0.50 [-0.25, +1.25] |" in table
+    assert "| `ce + affinity` | 1 | 71.00 | -1.00 |" in table and "`python X`" in table
 
 
 def test_every_module_that_the_reference_names_exists() -> None:

@@ -1,0 +1,1 @@
+"""What the site is made with: tables from the code, equations as MathML; no part of the package."""
