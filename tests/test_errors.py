@@ -13,9 +13,11 @@ from ferzoo.errors import FerzooError, MissingExtraError, UnknownNameError, near
 def test_every_exception_is_public_and_a_ferzoo_error() -> None:
     defined = {n for n, c in vars(errors).items() if inspect.isclass(c) and issubclass(c, Exception)}
     assert defined | {"nearest"} == set(errors.__all__)
-    for name in defined - {"PluginWarning"}:
+    warnings = {"PluginWarning", "DataWarning"}
+    for name in defined - warnings:
         assert issubclass(getattr(errors, name), FerzooError)
-    assert issubclass(errors.PluginWarning, UserWarning)
+    for name in warnings:
+        assert issubclass(getattr(errors, name), UserWarning)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +31,7 @@ def test_every_exception_is_public_and_a_ferzoo_error() -> None:
         ("WeightsNotFoundError", errors.CheckpointError),
         ("WeightsCorruptError", errors.CheckpointError),
         ("MissingExtraError", ImportError),
+        ("MissingPackageError", ImportError),
     ],
 )
 def test_an_error_can_be_caught_as_the_builtin_that_it_is(name: str, builtin: type[Exception]) -> None:
@@ -61,3 +64,7 @@ def test_an_unknown_name_is_answered_with_the_nearest_and_a_hint() -> None:
 def test_a_missing_extra_is_named() -> None:
     message = str(MissingExtraError("Finding faces", "faces", "Or pass crops."))
     assert 'pip install "ferzoo[faces]"' in message and message.endswith("Or pass crops.")
+
+
+def test_a_missing_package_is_named() -> None:
+    assert str(errors.MissingPackageError("It", "datasets")) == "It needs the package 'datasets': pip install datasets."

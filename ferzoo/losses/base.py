@@ -100,12 +100,14 @@ class FeatureLoss(FerLoss):
             **kwargs: The same, by name.
         """
         x, picked = self.pick(inputs)
+        shape = tuple(x.shape)
         if x.dim() == 4:
             x = x.flatten(2).to(self.dtype_for(x)).mean(2)
         if x.dim() != 2 or x.shape[1] != self.feat_dim:
+            hint = f": pass feat_dim={x.shape[1]}" if x.dim() == 2 else ""
             raise LossError(
                 f"{type(self).__name__} was built for features (N, {self.feat_dim}) or maps (N, {self.feat_dim}, H, W)"
-                f", got {tuple(x.shape)}: pass feat_dim={x.shape[1] if x.dim() > 1 else '...'}."
+                f", got {shape}{hint}."
             )
         if not len(x):
             raise LossError(f"{type(self).__name__} got an empty batch.")

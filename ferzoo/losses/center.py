@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
+from ..errors import LossError
 from ..registry.register import register_loss
 from .base import CenterBasedLoss
 from .centers import class_averaged
@@ -28,11 +31,16 @@ class CenterLoss(CenterBasedLoss):
         num_classes: Classes C.
         feat_dim: Width D of the features.
         center_lr: Learning rate of the centres; None leaves them to the network's optimiser.
+
+    Raises:
+        LossError: If `center_lr` is out of range.
     """
 
     def __init__(self, num_classes: int, feat_dim: int, center_lr: float | None = 0.5) -> None:
         """See the class."""
         super().__init__(num_classes, feat_dim)
+        if center_lr is not None and not 0 <= center_lr < math.inf:
+            raise LossError(f"center_lr must be 0 or more, or None, got {center_lr}.")
         self.center_lr = center_lr
 
     def compute(self, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

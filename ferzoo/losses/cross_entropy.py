@@ -24,7 +24,8 @@ class CrossEntropyLoss(FerLoss):
     q = (1 - s)\, p + \frac sC$$
 
     by `torch.nn.functional.cross_entropy`: p are the labels, s the smoothing (Szegedy et al. 2016,
-    section 7), w the class weights. As torch has it, with integer labels and weights the mean is a weighted one.
+    section 7), w the class weights. As torch has it, with integer labels and weights the mean is a weighted one
+    (and the sum for a batch of weight 0).
 
     Args:
         num_classes: Classes C; not checked where None.
@@ -55,7 +56,8 @@ class CrossEntropyLoss(FerLoss):
         if self.class_weights is not None:
             if num_classes is not None and len(self.class_weights) != num_classes:
                 raise LossError(f"class_weights has {len(self.class_weights)} values for {num_classes} classes.")
-            if not bool((self.class_weights >= 0).all()) or not bool(self.class_weights.sum() > 0):
+            good = (self.class_weights >= 0) & self.class_weights.isfinite()
+            if not bool(good.all()) or not bool(self.class_weights.sum() > 0):
                 raise LossError(f"class_weights must be 0 or more and not all 0, got {list(class_weights or ())}.")
 
     def forward(self, inputs: torch.Tensor | Mapping[str, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
@@ -76,4 +78,9 @@ class CrossEntropyLoss(FerLoss):
         weights = None if self.class_weights is None else self.class_weights.to(logits)
         target = labels.to(logits) if labels.is_floating_point() else labels.long()
         with torch.autocast(logits.device.type, enabled=False):
-            return F.cross_entropy(logits, target, weights, label_smoothing=self.smoothing)
+            if weights is None or labels.is_floating_point():
+                return F.cross_entropy(logits, target, weights, label_smoothing=self.smoothing)
+            # torch's weighted mean, but for the 0/0 of a batch of weight 0.
+            total = weights[target].sum()
+            value = F.cross_entropy(logits, target, weights, reduction="sum", label_smoothing=self.smoothing)
+            return value / torch.where(total > 0, total, 1.0)

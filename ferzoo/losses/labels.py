@@ -9,6 +9,9 @@ from ..errors import LossError
 
 __all__ = ["class_probabilities"]
 
+#: How far a row of probabilities may sum from 1: bfloat16 rounds as coarsely.
+SUM_TOLERANCE = 0.01
+
 
 def class_probabilities(
     labels: torch.Tensor | None, rows: int, num_classes: int, loss: str, soft: bool = True
@@ -23,7 +26,8 @@ def class_probabilities(
         soft: Whether probabilities are allowed.
 
     Raises:
-        LossError: If the shape or type is another, or a label lies outside [0, C); names up to five of those.
+        LossError: If the shape or type is another, a label lies outside [0, C), or a row is no distribution; names
+            up to five of those.
     """
     wanted = f"class indices ({rows},)" + (f" or probabilities ({rows}, {num_classes})" if soft else "")
     if not isinstance(labels, torch.Tensor):
@@ -37,19 +41,22 @@ def class_probabilities(
                 f"{loss} has a margin for one true class and cannot take soft or mixed labels: give class indices "
                 f"({rows},), train with soft=false, or build it with majority=True to take the most probable class."
             )
-        _check(labels, (labels >= 0) & labels.isfinite(), f"{loss} takes probabilities of 0 or more", "finite")
+        _check(labels, (labels >= 0) & labels.isfinite(), f"{loss} takes probabilities of 0 or more and finite")
+        sums = labels.sum(1)
+        close = (sums - 1).abs() <= SUM_TOLERANCE
+        _check(sums, close, f"{loss} takes probabilities that sum to 1 (divide counts by their sum)", "a sum of ")
         return labels
     if shape != (rows,) or labels.dtype == torch.bool:
         hint = " Divide counts by their sum to make them probabilities." if labels.dim() == 2 and soft else ""
         raise LossError(f"{loss} takes {wanted}; got {labels.dtype} of shape {shape}.{hint}")
     labels = labels.long()
-    _check(labels, (labels >= 0) & (labels < num_classes), f"{loss} takes labels from 0 to {num_classes - 1}", "")
+    _check(labels, (labels >= 0) & (labels < num_classes), f"{loss} takes labels from 0 to {num_classes - 1}")
     return F.one_hot(labels, num_classes)
 
 
-def _check(labels: torch.Tensor, good: torch.Tensor, wanted: str, also: str) -> None:
+def _check(values: torch.Tensor, good: torch.Tensor, wanted: str, what: str = "") -> None:
     if torch.compiler.is_compiling() or bool(good.all()):
         return
     bad = (~good).nonzero()[:5].tolist()
-    found = ", ".join(f"{labels[tuple(i)].item():g} in row {i[0]}" for i in bad)
-    raise LossError(f"{wanted}{f' and {also}' if also else ''}, got {found}.")
+    found = ", ".join(f"{what}{values[tuple(i)].item():.10g} in row {i[0]}" for i in bad)
+    raise LossError(f"{wanted}, got {found}.")

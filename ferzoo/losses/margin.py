@@ -25,7 +25,7 @@ class _MarginLoss(FeatureLoss):
             from pytorch_metric_learning import losses
         except ImportError as error:
             raise MissingExtraError(f"The loss {type(self).__name__}", "metric") from error
-        self.soft_labels = majority
+        self.soft_labels = self.majority = majority
         make = getattr(losses, self.library_name)
         self.loss = make(num_classes=num_classes, embedding_size=feat_dim, **kwargs)
 
@@ -45,7 +45,9 @@ class ArcFaceLoss(_MarginLoss):
     $$L = -\frac1N \sum_i \log \frac{e^{s\cos(\theta_{y_i} + m)}}
     {e^{s\cos(\theta_{y_i} + m)} + \sum_{j \ne y_i} e^{s\cos\theta_j}}$$
 
-    Integer labels only: a margin belongs to one class. Use it beside cross-entropy, with a small weight.
+    Where \(\theta + m\) passes 180 degrees the library goes on with \(\cos\theta - m \sin m\), so that the loss
+    keeps rising with the angle. Integer labels only: a margin belongs to one class. Use it beside cross-entropy,
+    with a small weight.
 
     Args:
         num_classes: Classes C.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from ..errors import LossError
@@ -30,7 +32,7 @@ class SparseCenterLoss(CenterBasedLoss):
         center_lr: Learning rate of the centres; None leaves them to the network's optimiser.
 
     Raises:
-        LossError: When called without attention, or with attention that is not (N, D).
+        LossError: If `center_lr` is out of range; when called without attention, or with attention that is not (N, D).
     """
 
     takes = ("features", "attention")
@@ -38,6 +40,8 @@ class SparseCenterLoss(CenterBasedLoss):
     def __init__(self, num_classes: int, feat_dim: int, center_lr: float | None = 0.5) -> None:
         """See the class."""
         super().__init__(num_classes, feat_dim)
+        if center_lr is not None and not 0 <= center_lr < math.inf:
+            raise LossError(f"center_lr must be 0 or more, or None, got {center_lr}.")
         self.center_lr = center_lr
 
     def compute(self, x: torch.Tensor, target: torch.Tensor, attention: torch.Tensor | None = None) -> torch.Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import nn
 from ..errors import LossError
 from .lookup import find_registered
 
-__all__ = ["CompositeLoss", "Term", "loss_parameter_groups", "outputs_taken", "parse_terms"]
+__all__ = ["CompositeLoss", "Term", "loss_parameter_groups", "outputs_taken", "parse_terms", "sizes_accepted"]
 
 
 @dataclass(frozen=True)
@@ -44,24 +44,29 @@ def parse_terms(spec: str | Mapping[str, Any]) -> list[Term]:
         return terms
     try:
         tree = ast.parse(spec.strip(), mode="eval").body
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         raise LossError(f"The loss {spec!r} is no sum such as 'ce + 0.5*center(center_lr=0.1)': {error}.") from None
     return [_from_tree(node, spec) for node in _summands(tree)]
 
 
 def _summands(node: ast.expr) -> list[ast.expr]:
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        return [*_summands(node.left), *_summands(node.right)]
-    return [node]
+    nodes, pending = [], [node]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+            pending += (node.right, node.left)
+        else:
+            nodes.append(node)
+    return nodes
 
 
 def _from_tree(node: ast.expr, spec: str) -> Term:
-    weight = 1.0
+    weight: Any = 1.0
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
         number, node = (node.left, node.right) if _is_number(node.left) else (node.right, node.left)
         if not _is_number(number):
             raise LossError(f"In the loss {spec!r}, {ast.unparse(number)!r} is no number to weight a term with.")
-        weight = float(ast.literal_eval(number))
+        weight = ast.literal_eval(number)
     kwargs: dict[str, Any] = {}
     if isinstance(node, ast.Call):
         if node.args or any(k.arg is None for k in node.keywords):
@@ -69,7 +74,7 @@ def _from_tree(node: ast.expr, spec: str) -> Term:
         for keyword in node.keywords:
             try:
                 kwargs[str(keyword.arg)] = ast.literal_eval(keyword.value)
-            except ValueError:
+            except (ValueError, TypeError):
                 text = ast.unparse(keyword.value)
                 raise LossError(
                     f"In the loss {spec!r}, {keyword.arg}={text} is no plain value: write numbers, lists, True or "
@@ -78,13 +83,13 @@ def _from_tree(node: ast.expr, spec: str) -> Term:
         node = node.func
     if not isinstance(node, ast.Name):
         raise LossError(f"In the loss {spec!r}, {ast.unparse(node)!r} is no name of a loss.")
-    return _checked(Term(node.id, weight, kwargs))
+    return Term(node.id, _weight(node.id, weight), kwargs)
 
 
 def _is_number(node: ast.expr) -> bool:
     try:
         value = ast.literal_eval(node)
-    except ValueError:
+    except (ValueError, TypeError):
         return False
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -95,38 +100,57 @@ def _from_mapping(name: str, value: Any) -> Term:
         weight = kwargs.pop("weight", 1.0)
     else:
         kwargs, weight = {}, value
-    if isinstance(weight, bool) or not isinstance(weight, int | float):
-        raise LossError(f"The weight of the loss {name!r} must be a number, got {weight!r}.")
-    return _checked(Term(name, float(weight), kwargs))
+    return Term(name, _weight(name, weight), kwargs)
 
 
-def _checked(term: Term) -> Term:
-    if not math.isfinite(term.weight):
-        raise LossError(f"The weight of the loss {term.name!r} must be finite, got {term.weight}.")
-    return term
+def _weight(name: str, value: Any) -> float:
+    try:
+        # YAML reads 1e-3 as text.
+        weight = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        weight = math.nan
+    if not math.isfinite(weight):
+        raise LossError(f"The weight of the loss {name!r} must be a finite number, got {value!r:.40}.")
+    return weight
 
 
 def outputs_taken(make: Any) -> tuple[str, ...]:
     """Keys of `forward_train`'s dict that a loss takes; `logits` where it does not say."""
-    return tuple(getattr(make, "takes", ("logits",)))
+    takes = getattr(make, "takes", ("logits",))
+    return (takes,) if isinstance(takes, str) else tuple(takes)
+
+
+def sizes_accepted(make: Callable[..., Any], num_classes: int | None, feat_dim: int | None) -> dict[str, int]:
+    """Those of the two that are known and that a loss takes."""
+    accepted = inspect.signature(make).parameters
+    # A class without a constructor shows nn.Module's **kwargs, which takes nothing.
+    bare = getattr(make, "__init__", None) is nn.Module.__init__
+    takes_any = not bare and any(p.kind is p.VAR_KEYWORD for p in accepted.values())
+    sizes = {"num_classes": num_classes, "feat_dim": feat_dim}
+    return {k: v for k, v in sizes.items() if v is not None and (k in accepted or takes_any)}
 
 
 def _build(term: Term, num_classes: int | None, feat_dim: int | Mapping[str, int] | None) -> nn.Module:
     make = find_registered("loss", term.name).make
-    first = outputs_taken(make)[0]
-    width = feat_dim.get(first) if isinstance(feat_dim, Mapping) else feat_dim
-    sizes = {k: v for k, v in (("num_classes", num_classes), ("feat_dim", width)) if v is not None}
-    accepted = inspect.signature(make).parameters
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in accepted.values())
-    sizes = {k: v for k, v in sizes.items() if k in accepted or takes_any}
+    taken = outputs_taken(make)[0]
+    loss = _make(term, make, num_classes, feat_dim.get(taken) if isinstance(feat_dim, Mapping) else feat_dim)
+    if isinstance(feat_dim, Mapping) and outputs_taken(loss)[0] != taken:
+        # A function does not say what the loss takes that it returns.
+        loss = _make(term, make, num_classes, feat_dim.get(outputs_taken(loss)[0]))
+    return loss
+
+
+def _make(term: Term, make: Callable[..., nn.Module], num_classes: int | None, feat_dim: int | None) -> nn.Module:
+    sizes = sizes_accepted(make, num_classes, feat_dim)
     try:
-        module: nn.Module = make(**{**sizes, **term.kwargs})
-    except TypeError as error:
-        names = ", ".join(name for name in accepted if name not in sizes)
+        return make(**{**sizes, **term.kwargs})
+    except LossError:
+        raise
+    except (TypeError, ValueError) as error:  # a plugin's own ValueError too
+        names = ", ".join(name for name in inspect.signature(make).parameters if name not in sizes)
         raise LossError(
             f"The loss {term.name!r} cannot be built: {error}. Its arguments: {names or 'none'}."
         ) from error
-    return module
 
 
 class CompositeLoss(nn.Module):
@@ -176,7 +200,8 @@ class CompositeLoss(nn.Module):
             labels: Class indices (N,), or probabilities (N, C).
 
         Raises:
-            LossError: If the network lacks an output that a term takes; names what it has.
+            LossError: If the network lacks an output that a term takes; names what it has. If a term refuses what
+                it is given.
         """
         if not isinstance(outputs, Mapping):
             raise LossError(
@@ -191,7 +216,12 @@ class CompositeLoss(nn.Module):
                     f"The loss {term.name!r} takes {', '.join(absent)} of forward_train, but this network gives only "
                     f"{', '.join(outputs)}: choose another loss or another network."
                 )
-            value = loss(outputs[keys[0]], labels, **{key: outputs[key] for key in keys[1:]})
+            try:
+                value = loss(outputs[keys[0]], labels, **{key: outputs[key] for key in keys[1:]})
+            except LossError:
+                raise
+            except ValueError as error:  # a plugin's own
+                raise LossError(f"The loss {term.name!r}: {error}") from error
             self.last[name] = value.detach()
             total = total + term.weight * value
         return total
@@ -210,7 +240,8 @@ def loss_parameter_groups(loss: nn.Module) -> tuple[list[nn.Parameter], list[dic
     Returns:
         The parameters for the network's optimiser, best without weight decay; and groups `params` and `lr` for
         plain SGD, where a paper gives the centres a rate of their own. In a sum that rate is divided by the
-        term's weight, so that the centres move as in the paper, whatever the weight.
+        term's weight, so that the centres move as in the paper, whatever the weight; under a negative one they
+        follow the sum the other way.
     """
     parts = [(loss, 1.0)]
     if isinstance(loss, CompositeLoss):
@@ -222,5 +253,5 @@ def loss_parameter_groups(loss: nn.Module) -> tuple[list[nn.Parameter], list[dic
         if rate is None or not weight:
             shared += part.parameters()
         else:
-            own.append({"params": list(part.parameters()), "lr": rate / weight})
+            own.append({"params": list(part.parameters()), "lr": rate / abs(weight)})
     return shared, own

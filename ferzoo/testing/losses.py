@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -13,7 +12,7 @@ import torch
 from safetensors.torch import load, save
 from torch import nn
 
-from ..registry.composite import outputs_taken
+from ..registry.composite import outputs_taken, sizes_accepted
 from ..registry.lookup import find_registered
 from ..registry.register import Registered, registered
 from .report import Check, Report, run_checks
@@ -118,15 +117,19 @@ def _labels(subject: _Loss, report: Report) -> None:
     report.same(subject.call(subject.inputs, subject.labels.int()), value, "the loss with int32 labels")
     soft = torch.nn.functional.one_hot(subject.labels, classes).float()
     if getattr(subject.loss, "soft_labels", True):
+        kept = soft.clone()
         report.same(subject.call(subject.inputs, soft), value, "the loss with one-hot labels")
-        mixed = subject.call(subject.inputs, soft * 0.75 + 0.25 / classes)
+        report.expect(torch.equal(soft, kept), "it changes its labels in place")
+        mixed = subject.call(subject.inputs, kept * 0.75 + 0.25 / classes)
         report.expect(bool(mixed.isfinite()), "the loss with mixed labels is not finite")
-        report.expect(not torch.equal(mixed, value), "mixed labels give the loss of hard ones")
+        hard = torch.equal(mixed, value) and not getattr(subject.loss, "majority", False)
+        report.expect(not hard, "mixed labels give the loss of hard ones")
     else:
         report.refuses(lambda: subject.call(subject.inputs, soft), "soft labels", [])
-    for wrong in (classes, classes + 36, -5):
+    # torch's cross_entropy leaves out faces of label -100 without a word.
+    for wrong in (classes, classes + 36, -5, -100):
         labels = torch.cat([subject.labels[:-1], torch.tensor([wrong])])
-        report.refuses(partial(subject.call, subject.inputs, labels), f"a label {wrong}", [abs(wrong)])
+        report.refuses(partial(subject.call, subject.inputs, labels), f"a label {wrong}", [wrong])
     few = subject.labels[:-1]
     report.refuses(partial(subject.call, subject.inputs, few), f"{len(few)} labels for {ROWS} faces", [len(few), ROWS])
 
@@ -168,6 +171,12 @@ def _precision(subject: _Loss, report: Report) -> None:
         value.backward()
         finite = all(x.grad is not None and bool(x.grad.isfinite().all()) for x in batch.values())
         report.expect(finite, f"under autocast to {dtype} a gradient is missing or not finite")
+    # Squared, these pass float16's 65504.
+    large = {k: (x * 300).half() for k, x in subject.inputs.items()}
+    expected = subject.call({k: x.float() for k, x in large.items()}, subject.labels).detach()
+    with torch.autocast("cpu", torch.float16):
+        value = subject.call(large, subject.labels)
+    report.same(value, expected, "the loss of large torch.float16 inputs under autocast", 0.05)
 
 
 @torch.no_grad()
@@ -210,6 +219,7 @@ def check_loss(name_or_loss: str | Callable[..., nn.Module], *, skip: Collection
     Raises:
         ConformanceError: If something is broken; the message lists all of it, and what was wanted.
         UnknownNameError: If the name is not registered, or `skip` names no check.
+        ValueError: If the loss cannot be built with those arguments.
         TypeError: If it is neither a name nor something that builds a loss.
     """
     item: Registered | None
@@ -220,10 +230,12 @@ def check_loss(name_or_loss: str | Callable[..., nn.Module], *, skip: Collection
     make: Any = item.make if item else name_or_loss
     if not callable(make) or isinstance(make, nn.Module):
         raise TypeError(f"check_loss takes a name, or a class or function that builds a loss, got {make!r:.80}.")
-    accepted = inspect.signature(make).parameters
-    sizes = {k: v for k, v in (("num_classes", CLASSES), ("feat_dim", WIDTH)) if k in accepted}
-    arguments = {**sizes, **(item.example if item else {}), **kwargs}
+    arguments = {**sizes_accepted(make, CLASSES, WIDTH), **(item.example if item else {}), **kwargs}
+    name = item.name if item else getattr(make, "__name__", "The loss")
+    subject = _Loss(make, arguments)
     with torch.random.fork_rng(devices=[]):
-        return run_checks(
-            LOSS_CHECKS, _Loss(make, arguments), item.name if item else getattr(make, "__name__", "The loss"), skip
-        )
+        try:
+            subject.loss  # noqa: B018 (built once here)
+        except TypeError as error:
+            raise ValueError(f"{name} cannot be built: {error}. Pass what it needs to check_loss.") from error
+        return run_checks(LOSS_CHECKS, subject, name, skip)

@@ -54,6 +54,12 @@ sure = torch.full((1, 8), -200.0).index_fill_(1, torch.tensor(3), 200.0).require
 ferzoo.create_loss("example_focal", gamma=0.5)(sure, torch.tensor([3])).backward()
 out["finite"] = bool(sure.grad.isfinite().all())
 
+from ferzoo.testing import check_loss
+out["checks"] = {str(gamma): check_loss("example_focal", gamma=gamma) for gamma in (0.0, 0.5, 2.0)}
+both = ferzoo.create_loss("ce + 0.5*example_focal(gamma=0.0)", num_classes=8, feat_dim=16)
+logged = both({"logits": logits, "features": torch.randn(4, 16)}, target), F.cross_entropy(logits, target) * 1.5
+out["sum error"] = abs(logged[0] - logged[1]).item()
+
 folder = tempfile.mkdtemp()
 path = os.path.join(folder, "ferzoo_example_net.mine")
 save_file(net.state_dict(), path + ".safetensors")
@@ -121,13 +127,20 @@ def test_the_examples_network_is_a_timm_citizen(example: Any) -> None:
     assert example["maps"] == [[1, 16, 25, 32], [1, 24, 13, 16], [1, 48, 7, 8], [1, 96, 4, 4]]
 
 
-@pytest.mark.parametrize(("what", "bound"), [("gate error", 1e-12), ("focal error", 1e-6), ("soft error", 1e-6)])
+@pytest.mark.parametrize(
+    ("what", "bound"), [("gate error", 1e-12), ("focal error", 1e-6), ("soft error", 1e-6), ("sum error", 1e-6)]
+)
 def test_the_examples_block_and_loss_match_their_equations(example: Any, what: str, bound: float) -> None:
     assert example[what] < bound
 
 
 def test_the_examples_loss_has_a_finite_slope_where_the_network_is_sure(example: Any) -> None:
     assert example["finite"]
+
+
+@pytest.mark.parametrize("gamma", ["0.0", "0.5", "2.0"])
+def test_the_examples_loss_passes_check_loss_from_outside(example: Any, gamma: str) -> None:
+    assert {"value", "gradients", "gradcheck", "labels", "precision"} <= set(example["checks"][gamma])
 
 
 def test_a_plugins_network_takes_weights_of_the_users_own(example: Any) -> None:

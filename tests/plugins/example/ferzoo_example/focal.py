@@ -11,7 +11,7 @@ from ferzoo import register_loss
 __all__ = ["FocalLoss"]
 
 
-@register_loss("example_focal")
+@register_loss("example_focal", example={"gamma": 2.0})
 class FocalLoss(nn.Module):
     """Mean over the batch of -sum_c t_c (1 - p_c)^gamma log p_c, with p the softmax of the logits.
 
@@ -21,6 +21,9 @@ class FocalLoss(nn.Module):
     Raises:
         ValueError: If gamma is negative.
     """
+
+    #: Outputs of a network's `forward_train` that the loss is called with.
+    takes = ("logits",)
 
     def __init__(self, gamma: float = 2.0) -> None:
         """See the class."""
@@ -35,10 +38,19 @@ class FocalLoss(nn.Module):
         Args:
             logits: Scores (N, C).
             target: Class indices (N,), or probabilities (N, C).
+
+        Raises:
+            ValueError: If the target is of another shape, or a label out of range.
         """
-        log_p = F.log_softmax(logits, dim=1)
+        rows, classes = logits.shape
+        if target.shape not in ((rows,), (rows, classes)):
+            raise ValueError(f"The target must be ({rows},) or ({rows}, {classes}), got {tuple(target.shape)}.")
         if target.dim() == 1:
-            target = F.one_hot(target, logits.shape[1])
+            wrong = target[(target < 0) | (target >= classes)].tolist()
+            if wrong:
+                raise ValueError(f"Labels run from 0 to {classes - 1}, got {wrong[0]}.")
+            target = F.one_hot(target.long(), classes)
+        log_p = F.log_softmax(logits, dim=1)
         # expm1 keeps the digits of 1 - p near 0, where a power below 1 has no finite slope.
         weight = (-torch.expm1(log_p)).clamp(min=torch.finfo(log_p.dtype).tiny) ** self.gamma
-        return -(target.to(log_p.dtype) * weight * log_p).sum(1).mean()
+        return -(target.to(log_p) * weight * log_p).sum(1).mean()
