@@ -8,11 +8,13 @@ from collections.abc import Iterable
 __all__ = [
     "CheckpointError",
     "DataError",
+    "DataWarning",
     "FerzooError",
     "ImageError",
     "InputSizeError",
     "LossError",
     "MissingExtraError",
+    "MissingPackageError",
     "PluginConflictError",
     "PluginLoadError",
     "PluginWarning",
@@ -94,6 +96,10 @@ class DataError(FerzooError, ValueError):
     """A dataset is missing, incomplete or in an unknown layout."""
 
 
+class DataWarning(UserWarning):
+    """A dataset differs from what was published, or a part of it was left out."""
+
+
 class RecipeError(FerzooError, ValueError):
     """A training recipe has an unknown key or a value out of range."""
 
@@ -110,6 +116,19 @@ class MissingExtraError(FerzooError, ImportError):
             otherwise: A sentence on how to go on without it.
         """
         super().__init__(f'{what} needs the extra {extra!r}: pip install "ferzoo[{extra}]". {otherwise}'.rstrip())
+
+
+class MissingPackageError(FerzooError, ImportError):
+    """An optional package is needed that no extra of ferzoo brings; the message names it."""
+
+    def __init__(self, what: str, package: str) -> None:
+        """Name what needs the package, and the package.
+
+        Args:
+            what: What needs the package, the first words of a sentence.
+            package: Its name for pip.
+        """
+        super().__init__(f"{what} needs the package {package!r}: pip install {package}.")
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:

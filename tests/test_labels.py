@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ferzoo import labels
-from ferzoo.errors import UnknownNameError
-from ferzoo.labels import LABELS, label_names
+from ferzoo.errors import DataError, UnknownNameError
+from ferzoo.labels import LABELS, label_names, map_labels
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,42 @@ def test_an_unknown_data_set_is_answered_with_the_nearest() -> None:
         label_names("fer+")
     with pytest.raises(UnknownNameError, match="'rafdb'"):
         label_names("RAF-DB")
+
+
+@pytest.mark.parametrize("source", sorted(LABELS))
+@pytest.mark.parametrize("target", sorted(LABELS))
+def test_the_data_sets_differ_in_contempt_alone(source: str, target: str) -> None:
+    names, others = LABELS[source], LABELS[target]
+    indices = map_labels(names, others)
+    assert [n for n, i in zip(names, indices, strict=True) if i < 0] == (
+        ["contempt"] if "contempt" in names and "contempt" not in others else []
+    )
+    # There and back again.
+    back = map_labels(others, names)
+    assert all(back[i] == n for n, i in enumerate(indices) if i >= 0)
+
+
+def test_labels_are_mapped_by_meaning() -> None:
+    # FER-2013: angry, disgust, fear, happy, sad, surprise, neutral. FERPlus: neutral, happiness, surprise, ...
+    assert map_labels(labels.FER2013, labels.FERPLUS) == (4, 5, 6, 1, 3, 2, 0)
+    assert map_labels(labels.KDEF, labels.AFFECTNET7) == (4, 6, 5, 1, 0, 2, 3)
+    assert map_labels(labels.AFFECTNET8, labels.AFFECTNET7) == (0, 1, 2, 3, 4, 5, 6, -1)
+
+
+def test_other_names_map_to_themselves_and_spelling_decides() -> None:
+    assert map_labels(("Calm", " JOY ", "sleepy"), ("calm", "happy")) == (0, 1, -1)
+    assert map_labels(("happy", "happiness", "joy"), ("happiness", "happy")) == (1, 0, 0)
+
+
+def test_label_sets_without_a_common_class() -> None:
+    with pytest.raises(DataError, match=r"None of the classes cat, dog is among happy, sad: .*by hand"):
+        map_labels(("cat", "dog"), ("happy", "sad"))
+    with pytest.raises(DataError, match=r"\(none\)"):
+        map_labels((), ("happy",))
+
+
+def test_no_word_stands_for_two_expressions() -> None:
+    words = [word for group in labels.SYNONYMS.values() for word in group]
+    assert len(words) == len(set(words))
+    assert set(labels.SYNONYMS) == set(labels.FERPLUS)
+    assert all(labels.expression(name) in labels.SYNONYMS for names in LABELS.values() for name in names)

@@ -53,6 +53,7 @@ def train_transform(
     translation: float = 0.05,
     scale: Sequence[float] = (0.85, 1.15),
     erasing: float = 0.25,
+    flip: float = 0.5,
 ) -> Any:
     """Flip, rotate, shift, scale, normalise and erase at random.
 
@@ -63,10 +64,11 @@ def train_transform(
         translation: Largest shift as a fraction of the side.
         scale: Smallest and largest scale.
         erasing: Probability of erasing a rectangle of 2 to 20 % of the area.
+        flip: Probability of mirroring.
     """
     return T.Compose(
         [
-            T.RandomHorizontalFlip(),
+            T.RandomHorizontalFlip(flip),
             T.Pad(12, padding_mode="edge"),
             T.RandomAffine(
                 rotation,

@@ -1,0 +1,102 @@
+"""RAF-DB in each of its layouts, on tiny copies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from image_trees import class_tree, pixels, save, seeds
+
+from ferzoo.data import rafdb
+from ferzoo.data.readers import read_faces
+from ferzoo.errors import DataError, DataWarning, UnknownNameError
+from ferzoo.labels import RAFDB
+
+# RAF-DB: the image of seed i has the label i % 7 + 1 in the list; 0 to 8 are train, 9 to 13 test.
+RAF = {"train": range(9), "test": range(9, 14)}
+
+
+def raf_list(folder: Path) -> None:
+    lines = []
+    for split, rows in RAF.items():
+        for number, seed in enumerate(rows, start=1):
+            lines.append(f"{split}_{number:05}.jpg {seed % 7 + 1}\n")
+            save(folder / f"Image/aligned/{split}_{number:05}_aligned.jpg", pixels(seed, 20, 16, colour=True))
+    (folder / "EmoLabel").mkdir(parents=True)
+    (folder / "EmoLabel/list_patition_label.txt").write_text("".join(lines))
+
+
+def raf_below_basic(folder: Path) -> None:
+    raf_list(folder / "basic")
+
+
+def raf_folders(folder: Path) -> None:
+    for split, rows in RAF.items():
+        for seed in rows:
+            name = f"DATASET/{split}/{seed % 7 + 1}/{split}_{seed:05}_aligned.jpg"
+            save(folder / name, pixels(seed, 20, 16, colour=True))
+
+
+@pytest.fixture
+def raf_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    for split, rows in RAF.items():
+        monkeypatch.setitem(rafdb.COUNTS, split, len(rows))
+
+
+@pytest.mark.usefixtures("raf_counts")
+@pytest.mark.parametrize("split", RAF)
+@pytest.mark.parametrize("layout", [raf_list, raf_below_basic, raf_folders])
+def test_rafdb_in_each_layout(layout: Callable[[Path], None], split: str, tmp_path: Path) -> None:
+    layout(tmp_path)
+    faces = read_faces("rafdb", tmp_path, split)
+    assert faces.class_names == RAFDB and faces.images[0].shape == (20, 16, 3)
+    assert sorted(seeds(faces)) == list(RAF[split])
+    assert [seed % 7 for seed in seeds(faces)] == faces.labels.tolist() == faces.targets.argmax(1).tolist()
+
+
+@pytest.mark.usefixtures("raf_counts")
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("train_00001.jpg 8", "line 1: the label is '8', expected a whole number from 1 to 7"),
+        ("train_00001.jpg 0", "the label is '0'"),
+        ("train_00001.jpg", r"line 1: 'train_00001\.jpg', expected a line like 'train_00001\.jpg 5'"),
+        ("valid_00001.jpg 3", "expected a line like"),
+    ],
+)
+def test_a_wrong_line_of_rafdb(line: str, message: str, tmp_path: Path) -> None:
+    raf_list(tmp_path)
+    path = tmp_path / "EmoLabel/list_patition_label.txt"
+    path.write_text("\n".join([line, *path.read_text().splitlines()[1:]]))
+    with pytest.raises(DataError, match=message):
+        read_faces("rafdb", tmp_path, "train")
+
+
+@pytest.mark.usefixtures("raf_counts")
+def test_missing_images_of_rafdb(tmp_path: Path) -> None:
+    raf_list(tmp_path)
+    for number in range(1, 6):
+        (tmp_path / f"Image/aligned/train_{number:05}_aligned.jpg").unlink()
+    message = r"5 of 9 listed files are not in \S+Image/aligned: train_00001_aligned\.jpg, .* and 2 more"
+    with pytest.raises(DataError, match=message):
+        read_faces("rafdb", tmp_path, "train")
+    with pytest.warns(DataWarning, match=message), pytest.warns(DataWarning, match="holds 4 faces, 9 are expected"):
+        assert seeds(read_faces("rafdb", tmp_path, "train", strict=False)) == [5, 6, 7, 8]
+
+
+def test_a_folder_that_is_no_class_and_one_that_is_there_twice(tmp_path: Path) -> None:
+    class_tree(tmp_path / "train", ["1", "2"])
+    (tmp_path / "train" / "8").mkdir()
+    with pytest.raises(DataError, match=r"train/8 is no class: .*or the numbers 1 to 7"):
+        read_faces("rafdb", tmp_path, "train")
+    (tmp_path / "train" / "8").rename(tmp_path / "train" / "surprised")
+    with pytest.raises(DataError, match="two folders of the class surprise: 1 and surprised"):
+        read_faces("rafdb", tmp_path, "train")
+
+
+def test_rafdb_has_no_validation_split(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="The splits of RAF-DB are train, test"):
+        read_faces("rafdb", tmp_path, "validation")
+    with pytest.raises(DataError, match=r"neither EmoLabel/list_patition_label\.txt nor a folder train"):
+        read_faces("rafdb", tmp_path, "train")
