@@ -27,6 +27,10 @@ if TYPE_CHECKING:
         load_plugins,
     )
     from .registry.register import register_block, register_loss, register_model
+    from .train import TrainPackage
+    from .train.evaluate import evaluate
+
+    train: TrainPackage
 
 __version__ = "0.1.0"
 
@@ -35,6 +39,7 @@ _LAZY = {
     "create_block": ".registry.factory",
     "create_loss": ".registry.factory",
     "create_model": ".registry.factory",
+    "evaluate": ".train.evaluate",
     "fuse": ".deploy.fuse",
     "list_blocks": ".registry.factory",
     "list_losses": ".registry.factory",
@@ -53,6 +58,7 @@ __all__ = [
     "create_block",
     "create_loss",
     "create_model",
+    "evaluate",
     "fuse",
     "list_blocks",
     "list_losses",
@@ -64,12 +70,16 @@ __all__ = [
     "register_loss",
     "register_model",
     "testing",
+    "train",
 ]
+
+#: Public names that are packages; `train` can also be called.
+_PACKAGES = ("testing", "train")
 
 
 def __getattr__(name: str) -> Any:
-    if name == "testing":
-        return importlib.import_module(".testing", __name__)
+    if name in _PACKAGES:
+        return importlib.import_module(f".{name}", __name__)
     if name not in _LAZY:
         raise AttributeError(f"module 'ferzoo' has no attribute {name!r}")
     value = getattr(importlib.import_module(_LAZY[name], __name__), name)

@@ -1,62 +1,181 @@
-"""`ferzoo eval`: accuracy and confusion matrix of a network on FERPlus."""
+"""`ferzoo eval`: accuracy, calibration and confusion matrix of a network on a data set."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from .progress import ProgressLine, notes
 from .table import print_json, print_table, whole_number
+
+__all__ = ["add_arguments", "add_data_arguments", "run"]
+
+
+def add_data_arguments(parser: argparse.ArgumentParser, required: bool) -> None:
+    """Declare which data a network is measured on."""
+    wanted = "folder of the data set" if required else "measure the accuracy on the data set in this folder"
+    parser.add_argument("--data", metavar="FOLDER", required=required, help=wanted)
+    parser.add_argument(
+        "--dataset",
+        metavar="NAME",
+        default="ferplus",
+        help="ferplus, fer2013, rafdb, affectnet7, affectnet8, kdef, folder, timm:NAME or hf:NAME (default: ferplus)",
+    )
+    parser.add_argument("--split", default="validation", help="split to measure on (default: validation)")
+    parser.add_argument("--partial", action="store_true", help="take an incomplete copy of the data set as it is")
+    parser.add_argument("--skip-damaged", action="store_true", help="leave out images that cannot be decoded")
+    parser.add_argument("--no-unseen", action="store_true", help="do not look for the images in the training split")
+    parser.add_argument("--flip", action="store_true", help="average each face with its mirror image")
+    parser.add_argument("--threads", type=whole_number, help="CPU threads (default: torch's)")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("model", help="a name with weights, or a folder that `ferzoo train` wrote")
-    parser.add_argument("--data", required=True, help="folder with FERPlus' train.parquet and validation.parquet")
-    parser.add_argument("--split", default="validation", help="split to measure (default: validation)")
+    parser.add_argument("model", help="a name with weights, a checkpoint folder, or hf-hub:org/repo")
+    add_data_arguments(parser, required=True)
     parser.add_argument("--size", type=whole_number, help="input side in pixels (default: that of the weights)")
-    parser.add_argument("--flip", action="store_true", help="average each face with its mirror image")
-    parser.add_argument("--threads", type=whole_number, help="CPU threads")
+    parser.add_argument("--picture", metavar="FILE", help="draw the confusion matrix: FILE.png or FILE.svg")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps (default: cpu)")
+    parser.add_argument("--batch-size", type=whole_number, default=256, help="faces at a time (default: 256)")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the metrics on all rows and on the rows never trained on."""
-    import torch
-
-    from ..data.fer2013 import read_ferplus
-    from ..errors import DataError
     from ..hub.load import load_model
     from ..train.evaluate import evaluate
+    from ..train.measured import read_measured
 
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    model: Any = load_model(args.model)
-    faces = read_ferplus(args.data, args.split)
-    names = tuple(model.pretrained_cfg.get("label_names") or ())
-    if names != faces.class_names:
-        raise DataError(f"{args.model} has the classes {', '.join(names)}; FERPlus has {', '.join(faces.class_names)}.")
-    unseen = None if args.split == "train" else faces.unseen(read_ferplus(args.data, "train"))
-    result = {"model": args.model, "split": args.split, "classes": list(names)}
-    result |= evaluate(model, faces, model.pretrained_cfg, unseen, args.size, args.flip)
+    picture = drawing_path(args.picture)
+    progress = ProgressLine()
+    with progress, notes("eval", progress), data_errors():
+        prepare(args.threads)
+        model: Any = on_device(load_model(args.model), args.device)
+        measured = read_measured(args.data, args.dataset, args.split, **reading(args), progress=progress)
+        result = {
+            "model": args.model,
+            **evaluate(model, measured, None, None, args.size, args.flip, batch=args.batch_size, progress=progress),
+        }
     if args.json:
         print_json(result)
-        return 0
-    flip = ", test-time flip" if args.flip else ""
-    print(f"{args.model} on FERPlus {args.split}, majority label{flip}")
+    else:
+        _print(result)
+    if picture:
+        _draw(result, picture)
+    return 0
+
+
+def reading(args: argparse.Namespace) -> dict[str, bool]:
+    """How the data is read, as `read_measured` takes it."""
+    return {
+        "strict": not args.partial,
+        "skip_damaged": args.skip_damaged,
+        "compare_with_train": not args.no_unseen,
+    }
+
+
+@contextmanager
+def data_errors() -> Iterator[None]:
+    """Errors about data name the command's options, not the arguments of the function."""
+    from ..errors import DataError
+
+    try:
+        yield
+    except DataError as error:
+        text = str(error).replace("strict=False", "--partial").replace("skip_damaged=True", "--skip-damaged")
+        raise DataError(text) from error
+
+
+def prepare(threads: int | None) -> None:
+    """Set torch's threads."""
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)
+
+
+def on_device(model: Any, device: str) -> Any:
+    """The network, on its device."""
+    import torch
+
+    from ..errors import FerzooError
+
+    try:
+        return model.to(torch.device(device))
+    except (RuntimeError, AssertionError) as error:
+        hint = str(error).strip().split("\n")[0]
+        raise FerzooError(f"The device {device!r} cannot be used, take cpu: {hint}") from error
+
+
+def drawing_path(text: str | None) -> Path | None:
+    """Where to draw, checked before anything is measured."""
+    from ..errors import ImageError
+    from ..train.canvas import SUFFIXES
+
+    if text is None:
+        return None
+    path = Path(text).expanduser()
+    if path.suffix.lower() not in SUFFIXES:
+        raise ImageError(f"{text}: a drawing is written as {' or '.join(SUFFIXES)}.")
+    return path
+
+
+def _draw(result: dict[str, Any], path: Path) -> None:
+    from ..train.pictures import confusion_picture
+
+    subtitle = f"{result['rows']:,} rows, accuracy {result['accuracy']} %; each row in percent of its class"
+    title = f"{_name(result['model'])} on {result['dataset']} {result['split']}{_flipped(result)}"
+    confusion_picture(result["confusion"], result["classes"], title, subtitle).save(path)
+    print(f"The confusion matrix is drawn in {path}.", file=sys.stderr)
+
+
+def _name(model: str) -> str:
+    return Path(model).resolve().name if Path(model).is_dir() else model
+
+
+def _flipped(result: dict[str, Any]) -> str:
+    return ", test-time flip" if result["flip"] else ""
+
+
+def _print(result: dict[str, Any]) -> None:
+    print(f"{result['model']} on {result['dataset']} {result['split']}, {result['size']} px{_flipped(result)}")
+    if result.get("classes_left_out"):
+        classes = ", ".join(f"{name} ({count:,})" for name, count in result["classes_left_out"].items())
+        print(f"rows skipped: {result['rows_skipped']:,}, of classes that the network lacks: {classes}")
+    if result.get("outputs_left_out"):
+        print(f"outputs left out, as the data set lacks these classes: {', '.join(result['outputs_left_out'])}")
     rows = [{"rows of": "all", **_figures(result)}]
-    if unseen is not None:
-        rows.append({"rows of": "never trained on", **_figures(result["unseen"])})
+    if "unseen" in result:
+        rows.append({"rows of": "unseen (not in train)", **_figures(result["unseen"])})
     print_table(rows)
+    if "unseen_missing" in result:
+        print(f"no figures for rows never trained on: {result['unseen_missing']}")
+    if "angles" in result:
+        print("\nby the angle of the head, all rows: left profile negative")
+        angles = result["angles"]
+        print_table(
+            [
+                {
+                    "degrees": "not known" if row["angle"] is None else f"{row['angle']:+g}",
+                    "count": row["rows"],
+                    "accuracy %": row["accuracy"],
+                }
+                for row in angles
+            ]
+        )
     print("\nconfusion matrix, all rows: true class down, predicted across")
-    matrix = result["confusion"]
-    recalls = [100 * line[i] / sum(line) if sum(line) else 0.0 for i, line in enumerate(matrix)]
+    names = result["classes"]
+    short = names if len({name[:5] for name in names}) < len(names) else [name[:5] for name in names]
     print_table(
         [
-            {"": name, **dict(zip((n[:5] for n in names), line, strict=True)), "recall %": round(recall, 1)}
-            for name, line, recall in zip(names, matrix, recalls, strict=True)
+            {"": name, **dict(zip(short, line, strict=True)), "recall %": "" if recall is None else recall}
+            for name, line, recall in zip(names, result["confusion"], result["recall"], strict=True)
         ]
     )
-    return 0
 
 
 def _figures(metrics: dict[str, Any]) -> dict[str, Any]:
@@ -65,4 +184,6 @@ def _figures(metrics: dict[str, Any]) -> dict[str, Any]:
         "accuracy %": metrics["accuracy"],
         "balanced %": metrics["balanced_accuracy"],
         "macro F1 %": metrics["macro_f1"],
+        "calibration error %": metrics["calibration_error"],
+        "NLL": metrics["nll"],
     }

@@ -21,6 +21,7 @@ COMMANDS = {
     "plugins": ("plugins", "list every plugin and the errors of broken ones"),
     "train": ("train", "train a model from a recipe"),
     "eval": ("evaluate", "measure a model's accuracy on a data set"),
+    "compare": ("compare", "put models in one table: size, speed and accuracy"),
     "convert": ("convert", "turn an author's .pth into safetensors"),
 }
 

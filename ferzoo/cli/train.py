@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
-from .table import print_json, print_table
+from .table import print_json, print_table, whole_number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "recipe", nargs="*", help="a YAML recipe, then overrides as key=value (model=lanmsff data=FOLDER epochs=14)"
     )
     parser.add_argument("--resume", action="store_true", help="continue the run in the recipe's out folder")
+    parser.add_argument("--folds", type=whole_number, help="cross-validate with this many folds (10 in the papers)")
     parser.add_argument("--show", action="store_true", help="print the complete recipe and stop")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -24,6 +26,7 @@ def run(args: argparse.Namespace) -> int:
 
     from ..errors import RecipeError
     from ..train.recipe import Recipe
+    from ..train.records import flat
 
     files = [item for item in args.recipe if "=" not in item]
     if len(files) > 1:
@@ -32,9 +35,13 @@ def run(args: argparse.Namespace) -> int:
     if args.show:
         print_json(recipe.to_dict())
         return 0
+    from ..train.crossval import cross_validate
     from ..train.loop import train
 
     try:
+        if args.folds:
+            found = json.loads(cross_validate(recipe, args.folds, args.resume).read_text(encoding="utf-8"))
+            return _show_folds(found, args.json)
         folder = train(recipe, resume=args.resume)
     except KeyboardInterrupt:
         print(f"\nInterrupted; every finished epoch is in {recipe.out}. Continue with --resume.", file=sys.stderr)
@@ -43,6 +50,16 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"folder": str(folder), "history": history})
         return 0
-    print_table(history)
+    print_table([flat(entry) for entry in history])
     print(f"\nThe best epoch at {recipe.final_size} px is in {folder}.")
+    return 0
+
+
+def _show_folds(found: dict[str, Any], as_json: bool) -> int:
+    if as_json:
+        print_json(found)
+        return 0
+    print_table(found["runs"])
+    spread = "" if found["deviation"] is None else f", standard deviation {found['deviation']}"
+    print(f"\nmean accuracy over {found['finished']} folds: {found['mean_accuracy']} %{spread}")
     return 0

@@ -22,6 +22,11 @@ def _mode(channels: int) -> Callable[[Image.Image], Image.Image]:
     return T.Grayscale(num_output_channels=channels)
 
 
+def _rgb(image: Image.Image) -> Image.Image:
+    """Three channels, those of a grey face equal."""
+    return image.convert("RGB")
+
+
 def eval_transform(cfg: dict[str, Any], size: int | tuple[int, int] | None = None, grayscale: bool = True) -> Any:
     """Transform from a PIL image to a normalised tensor (C, H, W).
 
@@ -42,7 +47,7 @@ def eval_transform(cfg: dict[str, Any], size: int | tuple[int, int] | None = Non
         crop_mode="squash",
     )
     if not grayscale and channels == 3:
-        return resize
+        return T.Compose([_rgb, resize])
     return T.Compose([_mode(channels), resize])
 
 
@@ -54,6 +59,7 @@ def train_transform(
     scale: Sequence[float] = (0.85, 1.15),
     erasing: float = 0.25,
     flip: float = 0.5,
+    grayscale: bool = True,
 ) -> Any:
     """Flip, rotate, shift, scale, normalise and erase at random.
 
@@ -65,7 +71,9 @@ def train_transform(
         scale: Smallest and largest scale.
         erasing: Probability of erasing a rectangle of 2 to 20 % of the area.
         flip: Probability of mirroring.
+        grayscale: Take the colours away first; always so where the network takes one channel.
     """
+    channels = cfg["input_size"][0]
     return T.Compose(
         [
             T.RandomHorizontalFlip(flip),
@@ -78,7 +86,7 @@ def train_transform(
             ),
             _CropMargin(12),
             T.Resize((size, size), InterpolationMode.BICUBIC),
-            _mode(cfg["input_size"][0]),
+            _mode(channels) if grayscale or channels != 3 else _rgb,
             T.ToTensor(),
             T.Normalize(list(cfg["mean"]), list(cfg["std"])),
             T.RandomErasing(erasing, scale=(0.02, 0.2)),

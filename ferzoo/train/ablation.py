@@ -77,7 +77,7 @@ def _features(run: Run, faces: Faces) -> np.ndarray:
     run.model.eval()
     loader = DataLoader(FaceDataset(faces, eval_transform(run.cfg, run.recipe.final_size)), batch_size=256)
     parts = [
-        run.model.forward_features(images.to(run.recipe.device)).float().mean((2, 3)).cpu() for images, _ in loader
+        run.model.forward_features(images.to(run.processes.device)).float().mean((2, 3)).cpu() for images, _ in loader
     ]
     return torch.cat(parts).numpy()
 

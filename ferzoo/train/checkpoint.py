@@ -13,7 +13,18 @@ from torch import nn
 from ..errors import CheckpointError
 from ..weights.files import write_atomically
 
-__all__ = ["load_state", "save_state", "write_checkpoint", "write_json"]
+__all__ = ["clear_unfinished", "load_state", "save_state", "write_checkpoint", "write_json"]
+
+
+#: Files that a run writes.
+FILES = ("state.pt", "model.safetensors", "config.json", "metrics.json", "history.json", "history.csv", "recipe.json")
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Remove what a killed run had begun to write beside its files."""
+    for name in FILES:
+        for path in folder.glob(f".{name}.*"):
+            path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Any) -> None:

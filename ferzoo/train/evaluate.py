@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -10,15 +11,26 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ..data.faces import FaceDataset, Faces
-from ..data.metrics import classification_metrics
+from ..data.metrics import accuracy_by_angle, calibration_metrics, classification_metrics
 from ..data.transforms import eval_transform
+from ..errors import CheckpointError, DataError
+from ..hub.load import load_model
+from .measured import Measured, Progress, read_measured
+from .shared_classes import SharedClasses, share_classes
 
 __all__ = ["evaluate", "predict_logits"]
 
 
 @torch.inference_mode()
 def predict_logits(
-    model: nn.Module, faces: Faces, cfg: dict[str, Any], size: int | None = None, flip: bool = False, batch: int = 256
+    model: nn.Module,
+    faces: Faces,
+    cfg: dict[str, Any],
+    size: int | None = None,
+    flip: bool = False,
+    batch: int = 256,
+    grayscale: bool = True,
+    progress: Progress | None = None,
 ) -> np.ndarray:
     """Logits (N, C) of every face, in order; the network's mode is kept.
 
@@ -29,42 +41,148 @@ def predict_logits(
         size: Input side in pixels, the cfg's where None.
         flip: Average the log-probabilities of each face and its mirror image.
         batch: Faces at a time.
+        grayscale: Take the colours away first, as `ferzoo train` does.
+        progress: Told how many faces are done.
     """
-    training, device = model.training, next(model.parameters()).device
+    training, like = model.training, next(model.parameters())
+    dataset = FaceDataset(faces, eval_transform({"interpolation": "bicubic", "crop_pct": 1.0, **cfg}, size, grayscale))
+    out: list[np.ndarray] = []
+    done = 0
     model.eval()
-    loader = DataLoader(FaceDataset(faces, eval_transform(cfg, size)), batch_size=batch)
-    out = []
-    for images, _ in loader:
-        images = images.to(device, memory_format=torch.channels_last)
-        logits = model(images).float()
-        if flip:
-            logits = logits.log_softmax(1) + model(images.flip(3)).float().log_softmax(1)
-        out.append(logits.cpu().numpy())
-    model.train(training)
+    try:
+        for images, _ in DataLoader(dataset, batch_size=batch):
+            images = images.to(like.device, like.dtype, memory_format=torch.channels_last)
+            logits = model(images).float()
+            if flip:
+                logits = (logits.log_softmax(1) + model(images.flip(3)).float().log_softmax(1)) / 2
+            out.append(logits.cpu().numpy())
+            done += len(logits)
+            if progress:
+                progress("classifying faces", done, len(faces))
+    finally:
+        model.train(training)
     return np.concatenate(out)
 
 
 def evaluate(
-    model: nn.Module,
-    faces: Faces,
-    cfg: dict[str, Any],
+    model: nn.Module | str | os.PathLike[str],
+    data: Faces | Measured | str | os.PathLike[str],
+    cfg: dict[str, Any] | None = None,
     unseen: np.ndarray | None = None,
     size: int | None = None,
     flip: bool = False,
+    *,
+    dataset: str = "ferplus",
+    split: str = "validation",
+    strict: bool = True,
+    skip_damaged: bool = False,
+    grayscale: bool | None = None,
+    batch: int = 256,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Metrics on all rows, and on the unseen ones under ``"unseen"``.
 
+    Where the data has other classes than the network, both are compared on those that they share, by
+    `ferzoo.labels.map_labels`: rows of other classes are left out, and so are the network's outputs for classes that
+    the data lacks.
+
     Args:
-        model: The network.
-        faces: The faces.
-        cfg: The pretrained cfg with the preprocessing.
-        unseen: Mask (N,) of the rows never trained on.
+        model: The network, or what `load_model` takes: a name with weights, a checkpoint folder, `hf-hub:`.
+        data: The folder of a data set, what `read_measured` made of it, or faces.
+        cfg: The pretrained cfg with preprocessing and label names, the network's own where None.
+        unseen: Mask (N,) of the rows never trained on; where `data` is a folder it is found.
         size: Input side in pixels, the cfg's where None.
         flip: Test-time flip, which the result states.
+        dataset: Name of the data set, where `data` is a folder.
+        split: Its split to measure on.
+        strict: As in `ferzoo.data.readers.read_faces`, where `data` is a folder.
+        skip_damaged: The same.
+        grayscale: Take the colours away first. Where None: as the weights say; with a `cfg`, yes, as `ferzoo train`
+            does.
+        batch: Faces at a time.
+        progress: Told what is being done.
+
+    Returns:
+        `classes`; `flip`; `size`; `rows`, `accuracy`, `balanced_accuracy`, `macro_f1`, `recall`, `confusion`,
+        `calibration_error` and `nll` of all rows; the same under `unseen` where known, or else why not under
+        `unseen_missing`; `angles` where the data has them; `rows_skipped`, and `classes_left_out` and
+        `outputs_left_out` where data and network differ. All but `nll` in percent.
+
+    Raises:
+        DataError: If the data cannot be read, is empty, or shares no class with the network.
+        UnknownNameError: If there is no such network, data set or split; names the nearest.
+        CheckpointError: If the weights cannot be loaded, or outputs and label names differ.
+
+    Examples:
+        >>> import ferzoo
+        >>> result = ferzoo.evaluate("lfnsb.ferplus", "FOLDER", dataset="ferplus")  # doctest: +SKIP
     """
-    predictions = predict_logits(model, faces, cfg, size, flip).argmax(1)
-    classes = len(faces.class_names)
-    result = {"flip": flip, **classification_metrics(faces.labels, predictions, classes)}
+    network: Any = model if isinstance(model, nn.Module) else load_model(model)
+    if grayscale is None:
+        grayscale = cfg is not None or bool((getattr(network, "ferzoo_cfg", None) or {}).get("grayscale", False))
+    cfg = dict(getattr(network, "pretrained_cfg", None) or {}) if cfg is None else cfg
+    names = _label_names(cfg)
+    if isinstance(data, Faces):
+        measured = Measured(data, "", "", unseen)
+    elif isinstance(data, Measured):
+        measured = data
+    else:
+        measured = read_measured(data, dataset, split, strict=strict, skip_damaged=skip_damaged, progress=progress)
+    shared = share_classes(measured.faces, names)
+    faces = measured.faces if len(shared.rows) == len(measured.faces) else measured.faces.take(shared.rows)
+    logits = predict_logits(network, faces, cfg, size, flip, batch, grayscale, progress)
+    _check_outputs(logits, names)
+    result: dict[str, Any] = {}
+    if measured.dataset:
+        result |= {"dataset": measured.dataset, "split": measured.split}
+    result |= {"classes": list(shared.names), "flip": flip, "size": size or cfg["input_size"][1]}
+    # A mean of log-probabilities is normalised by the softmax, over whichever outputs are left.
+    scores = torch.from_numpy(logits[:, shared.columns]).double().softmax(1).numpy()
+    mask = None if measured.unseen is None else measured.unseen[shared.rows]
+    return result | _figures(faces, shared, scores, mask, measured.why)
+
+
+def _label_names(cfg: dict[str, Any]) -> tuple[str, ...]:
+    names = tuple(cfg.get("label_names") or ())
+    if not names:
+        raise DataError(
+            "The network does not name its classes, so that its outputs cannot be compared with labels: set "
+            "pretrained_cfg['label_names'], in the config.json of a checkpoint folder, in the order of the outputs."
+        )
+    return names
+
+
+def _check_outputs(logits: np.ndarray, names: tuple[str, ...]) -> None:
+    if logits.ndim != 2 or logits.shape[1] != len(names):
+        raise CheckpointError(
+            f"The network gives outputs of the shape {logits.shape[1:]} for a face, and its cfg has {len(names)} label "
+            f"names: {', '.join(names)}."
+        )
+    if not np.isfinite(logits).all():
+        raise CheckpointError("The network gives NaN or infinity: its weights are damaged, or its dtype is too narrow.")
+
+
+def _figures(
+    faces: Faces, shared: SharedClasses, scores: np.ndarray, unseen: np.ndarray | None, why: str
+) -> dict[str, Any]:
+    """The metrics of all rows, and of their parts."""
+    labels, predictions, count = shared.labels, scores.argmax(1), len(shared.names)
+
+    def part(rows: Any) -> dict[str, Any]:
+        found = classification_metrics(labels[rows], predictions[rows], count)
+        confusion = found.pop("confusion")
+        return {**found, **calibration_metrics(labels[rows], scores[rows]), "confusion": confusion}
+
+    result = part(slice(None))
     if unseen is not None:
-        result["unseen"] = classification_metrics(faces.labels[unseen], predictions[unseen], classes)
+        result["unseen"] = part(unseen)
+    elif why:
+        result["unseen_missing"] = why
+    if faces.angles is not None:
+        result["angles"] = accuracy_by_angle(labels, predictions, faces.angles)
+    result["rows_skipped"] = shared.skipped
+    if shared.left_out:
+        result["classes_left_out"] = shared.left_out
+    if shared.outputs_left_out:
+        result["outputs_left_out"] = list(shared.outputs_left_out)
     return result

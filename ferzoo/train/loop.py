@@ -1,34 +1,31 @@
-"""The training loop: one process, resumable after any epoch, the best epoch kept."""
+"""The training loop: resumable after any epoch, the best epoch kept, one process or many."""
 
 from __future__ import annotations
 
 import math
 import random
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from timm.utils import ModelEmaV3
 
-from ..data.faces import FaceDataset, Faces
-from ..data.fer2013 import read_ferplus
-from ..data.transforms import train_transform
+from ..data.faces import Faces
 from ..errors import CheckpointError, LossError, RecipeError
-from ..hub.load import load_model
-from ..registry.factory import create_model
-from .checkpoint import load_state, save_state, write_checkpoint, write_json
+from .batches import make_loader, make_mixing
+from .checkpoint import clear_unfinished, load_state, save_state, write_checkpoint, write_json
 from .evaluate import evaluate
+from .network import build_network, cfg_to_come
 from .objective import Objective
+from .processes import Processes
 from .recipe import Recipe
+from .records import environment, write_history_csv, write_tensorboard
+from .schedule import Schedule
+from .splits import read_splits
 
-__all__ = ["train"]
-
-
-def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
+__all__ = ["Run", "train"]
 
 
 class Run:
@@ -48,68 +45,45 @@ class Run:
         self.recipe, self.folder = recipe, Path(recipe.out)
         if recipe.threads:
             torch.set_num_threads(recipe.threads)
-        splits = faces or {s: read_ferplus(recipe.data, s, recipe.soft) for s in ("train", "validation")}
-        train_faces, self.validation = splits["train"], splits["validation"]
-        if recipe.limit:
-            train_faces = train_faces.take(slice(recipe.limit))
-        if len(train_faces) < recipe.batch_size:
-            raise RecipeError(f"batch_size {recipe.batch_size} is more than the {len(train_faces)} training rows.")
-        self.faces, self.unseen = train_faces, self.validation.unseen(train_faces)
+        self.processes = Processes(recipe.device)
+        self.faces, self.validation = read_splits(recipe, faces)
+        self.unseen = self.validation.unseen(self.faces)
         self._seed(-1)
-        classes = len(train_faces.class_names)
-        kwargs = {"num_classes": classes, **recipe.model_kwargs}
+        classes = len(self.faces.class_names)
         # timm's attributes and methods are no part of nn.Module's type.
-        try:
-            self.model: Any = create_model(recipe.model, **kwargs)
-        except TypeError as error:
-            raise RecipeError(f"{recipe.model} does not take model_kwargs={recipe.model_kwargs}: {error}") from error
-        if recipe.init:
-            self._start_from(recipe.init)
-        try:
-            self.model.to(recipe.device)
-        except (RuntimeError, AssertionError) as error:
-            raise RecipeError(f"The device {recipe.device!r} cannot be used, take cpu: {error}") from error
-        self.model.to(memory_format=torch.channels_last)
-        self.cfg = self._cfg()
-        self.objective = Objective(recipe, self.model, classes)
-        self.steps = len(train_faces) // recipe.batch_size
-        # OneCycleLR divides by the steps that it rises and falls: neither may be none.
-        total = max(4, recipe.epochs * self.steps)
-        rise = min(max(recipe.warmup, 1.5 / total), 1 - 1.5 / total)
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.objective.optimizer, recipe.lr, total, pct_start=rise, cycle_momentum=False
-        )
+        self.model: Any = build_network(recipe, classes)
+        self.model.to(self.processes.device, memory_format=torch.channels_last)
+        self.cfg = cfg_to_come(recipe, self.model, self.faces.class_names)
+        self.ema = ModelEmaV3(self.model, decay=recipe.ema, use_warmup=True) if recipe.ema else None
+        self.steps = len(self.faces) // recipe.batch_size
+        self.objective = Objective(recipe, self.model, self.faces, self.cfg, self.processes)
+        self.schedule = Schedule(self.objective.optimizer, recipe, self.steps)
+        self.mixing = make_mixing(recipe, classes)
         self.epoch = 0
         self.history: list[dict[str, Any]] = []
 
-    def _start_from(self, name: str) -> None:
-        """Take over the weights of a trained network of the same architecture, but for another classifier."""
-        state = load_model(name).state_dict()
-        mine = self.model.state_dict()
-        shared = {k: v for k, v in state.items() if k in mine and v.shape == mine[k].shape}
-        lacking = [k for k in mine if k not in shared and not k.startswith("head.")]
-        if lacking:
-            raise RecipeError(f"init={name} does not fit {self.recipe.model}: it lacks {', '.join(lacking[:5])}.")
-        self.model.load_state_dict({**mine, **shared})
-
-    def _seed(self, epoch: int) -> None:
+    def _seed(self, epoch: int) -> int:
+        """Seed everything but the order of the rows, each process differently from the first epoch on."""
         seed = (self.recipe.seed * 10007 + epoch + 1) % 2**31
-        random.seed(seed)
-        np.random.seed(seed)
-        torch.manual_seed(seed)
-
-    def _cfg(self) -> dict[str, Any]:
-        """The cfg of the weights to come: this network at the recipe's last size and the data's classes."""
-        base = {k: v for k, v in self.model.pretrained_cfg.items() if k not in ("file", "hf_hub_id", "url", "tag")}
-        size = self.recipe.final_size
-        names = self.faces.class_names
-        channels = self.model.in_chans
-        return {**base, "input_size": (channels, size, size), "num_classes": len(names), "label_names": names}
+        own = seed if epoch < 0 else (seed + 7919 * self.processes.rank) % 2**31
+        random.seed(own)
+        np.random.seed(own)
+        torch.manual_seed(own)
+        return seed
 
     @property
     def best(self) -> float:
         """Best validation accuracy so far, in percent."""
         return max((entry["accuracy"] for entry in self.history), default=-math.inf)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, or none was better for `patience` of them."""
+        if self.epoch >= self.recipe.epochs:
+            return True
+        scores = [entry["accuracy"] for entry in self.history]
+        patience = self.recipe.patience
+        return bool(patience) and len(scores) > patience and max(scores[-patience:]) <= max(scores[:-patience])
 
     def resume(self) -> None:
         """Continue from the folder's last finished epoch.
@@ -123,12 +97,14 @@ class Run:
         state = load_state(path)
         mine, other = self.recipe.to_dict(), state["recipe"]
         # Where it runs and where it lies may change; what it computes may not.
-        free = {"out", "data", "threads", "device", "compile"}
+        free = {"out", "data", "threads", "workers", "device", "compile"}
         defaults = Recipe().to_dict()
         changed = [k for k in mine if k not in free and mine[k] != other.get(k, defaults[k])]
         if changed:
             raise CheckpointError(f"{path} was started with another recipe; different: {', '.join(changed)}.")
         self.model.load_state_dict(state["model"])
+        if self.ema:
+            self.ema.module.load_state_dict(state["ema"])
         self.objective.load_state_dict(state["objective"])
         self.schedule.load_state_dict(state["schedule"])
         self.epoch, self.history = state["epoch"], state["history"]
@@ -142,66 +118,88 @@ class Run:
             "epoch": self.epoch,
             "history": self.history,
         }
+        if self.ema:
+            state["ema"] = self.ema.module.state_dict()
         save_state(self.folder / "state.pt", state)
 
-    def _epoch(self) -> dict[str, float]:
+    def _epoch(self) -> dict[str, Any]:
         recipe, size = self.recipe, self.recipe.size_at(self.epoch)
-        self._seed(self.epoch)
+        seed = self._seed(self.epoch)
         self.model.train()
-        transform = train_transform(self.cfg, size, recipe.rotation, recipe.translation, recipe.scale, recipe.erasing)
-        dataset = FaceDataset(self.faces, transform, recipe.soft)
-        loader = DataLoader(dataset, recipe.batch_size, shuffle=True, drop_last=True)
-        terms = dict.fromkeys(self.objective.loss.names, 0.0)
+        loader = self.processes.share(make_loader(recipe, self.faces, self.cfg, size, seed))
+        terms: dict[str, float] = {}
         total, start = 0.0, time.monotonic()
         for step, (images, targets) in enumerate(loader, start=1):
-            images = images.to(recipe.device, memory_format=torch.channels_last)
+            images = images.to(self.processes.device, memory_format=torch.channels_last)
+            targets = targets.to(self.processes.device)
+            if self.mixing:
+                images, targets = self.mixing(images, targets)
             try:
-                loss = self.objective(images, targets.to(recipe.device))
+                loss = self.objective.step(images, targets).item()
             except LossError as error:
                 raise RecipeError(f"loss={recipe.loss!r} does not fit: {error}") from error
-            if not torch.isfinite(loss):
+            if not math.isfinite(loss):
                 raise CheckpointError(
-                    f"The loss became {loss.item()} in epoch {self.epoch + 1}, step {step}. The last finished epoch "
+                    f"The loss became {loss} in epoch {self.epoch + 1}, step {step}. The last finished epoch "
                     f"is kept in {self.folder}; lower lr ({recipe.lr}) or set clip_grad."
                 )
-            self.objective.step(loss)
-            self.schedule.step()
-            total += loss.item()
+            self.schedule.after_step(self.epoch, step)
+            if self.ema:
+                self.ema.update(self.model, step=self.epoch * self.steps + step)
+            total += loss
             for name, value in self.objective.loss.last.items():
-                terms[name] += value.item()
+                terms[name] = terms.get(name, 0.0) + value.item()
             if step % 25 == 0 or step == self.steps:
                 rate = step * recipe.batch_size / (time.monotonic() - start)
-                _say(
+                self.processes.say(
                     f"epoch {self.epoch + 1}/{recipe.epochs} step {step}/{self.steps} "
                     f"loss {total / step:.4f} {size} px {rate:.0f} faces/s"
                 )
-        return {"loss": total / self.steps, **{name: value / self.steps for name, value in terms.items()}}
+        averages = {name: round(value / self.steps, 5) for name, value in terms.items()}
+        return {"loss": round(total / self.steps, 5), "terms": averages}
 
     def step_epoch(self) -> dict[str, Any]:
         """Train an epoch, measure it, keep it where it is the best, and save the state."""
         start = time.monotonic()
         losses = self._epoch()
         size = self.recipe.size_at(self.epoch)
-        result = evaluate(self.model, self.validation, self.cfg, self.unseen, size)
+        measured = self.ema.module if self.ema else self.model
+        result: dict[str, Any] = {}
+        if self.processes.is_main:
+            result = evaluate(measured, self.validation, self.cfg, self.unseen, size, grayscale=self.recipe.grayscale)
+        result = self.processes.broadcast(result)
         self.epoch += 1
+        self.schedule.after_epoch(result["accuracy"])
         entry = {
             "epoch": self.epoch,
-            **{"loss": round(losses.pop("loss"), 5), "terms": {k: round(v, 5) for k, v in losses.items()}},
+            **losses,
             "accuracy": result["accuracy"],
             "accuracy_unseen": result["unseen"]["accuracy"],
             "macro_f1": result["macro_f1"],
+            "lr": self.objective.optimizer.param_groups[0]["lr"],
             "seconds": round(time.monotonic() - start, 1),
             "size": size,
         }
-        # Weights of a smaller size are not what the run is for, unless it ends there.
-        if size == self.cfg["input_size"][1] and result["accuracy"] > self._best_at(size):
-            extra = {"grayscale": True, "labels": "ferplus", "epoch": self.epoch}
-            write_checkpoint(self.folder, self.model, self.cfg, extra, self.recipe.model_kwargs)
-            write_json(self.folder / "metrics.json", {"split": "validation", "epoch": self.epoch, **result})
+        best = self._best_at(size)
         self.history.append(entry)
+        if self.processes.is_main:
+            self._write(entry, result, measured, best)
+        self.processes.wait()
+        return entry
+
+    def _write(self, entry: dict[str, Any], result: dict[str, Any], measured: Any, best: float) -> None:
+        # Weights of a smaller size are not what the run is for, unless it ends there.
+        if entry["size"] == self.cfg["input_size"][1] and result["accuracy"] > best:
+            extra = {"grayscale": self.recipe.grayscale, "labels": self.recipe.dataset, "epoch": self.epoch}
+            write_checkpoint(self.folder, measured, self.cfg, extra, self.recipe.model_kwargs)
+            write_json(
+                self.folder / "metrics.json",
+                {"split": self.recipe.validation_split, "epoch": self.epoch, **result},
+            )
         self._save()
         write_json(self.folder / "history.json", self.history)
-        return entry
+        write_history_csv(self.folder / "history.csv", self.history)
+        write_tensorboard(self.folder / "tensorboard", entry)
 
     def _best_at(self, size: int) -> float:
         return max((e["accuracy"] for e in self.history if e["size"] == size), default=-math.inf)
@@ -217,7 +215,8 @@ def train(recipe: Recipe, resume: bool = False, faces: dict[str, Faces] | None =
 
     Returns:
         The folder: `model.safetensors` and `config.json` of the best epoch by validation accuracy,
-        `metrics.json`, `history.json`, `recipe.json`, and `state.pt` to resume from.
+        `metrics.json`, `history.json` and `history.csv`, `recipe.json`, `environment.json`, and `state.pt` to resume
+        from.
 
     Raises:
         CheckpointError: If the folder holds a run and `resume` is false, or cannot be resumed.
@@ -229,11 +228,14 @@ def train(recipe: Recipe, resume: bool = False, faces: dict[str, Faces] | None =
     run = Run(recipe, faces)
     if resume:
         run.resume()
-        _say(f"resuming after epoch {run.epoch}/{recipe.epochs}")
-    write_json(folder / "recipe.json", recipe.to_dict())
-    while run.epoch < recipe.epochs:
+        run.processes.say(f"resuming after epoch {run.epoch}/{recipe.epochs}")
+    if run.processes.is_main:
+        clear_unfinished(folder)
+        write_json(folder / "recipe.json", recipe.to_dict())
+        write_json(folder / "environment.json", environment())
+    while not run.finished:
         entry = run.step_epoch()
-        _say(
+        run.processes.say(
             f"epoch {entry['epoch']}/{recipe.epochs} done in {entry['seconds']} s: validation accuracy "
             f"{entry['accuracy']} % (unseen {entry['accuracy_unseen']} %), best {run.best} %"
         )

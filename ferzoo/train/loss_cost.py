@@ -10,10 +10,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 
+from ..data.faces import Faces
+from ..labels import FERPLUS
 from ..registry.factory import create_loss, create_model
 from .objective import Objective
+from .processes import Processes
 from .recipe import Recipe
 
 __all__ = ["loss_cost"]
@@ -46,19 +50,22 @@ def loss_cost(
         `loss_ms`, `step_ms`, and `percent`, the first in percent of the second.
     """
     torch.manual_seed(0)
-    recipe = Recipe(model=model, batch_size=batch)
-    network: Any = create_model(model, num_classes=8).train().to(memory_format=torch.channels_last)
-    objective = Objective(recipe, network, 8)
+    classes = len(FERPLUS)
+    recipe = Recipe(model=model, batch_size=batch, device="cpu")
+    network: Any = create_model(model, num_classes=classes).train().to(memory_format=torch.channels_last)
+    eye = np.eye(classes, dtype=np.float32)
+    faces = Faces(np.zeros((classes, 1, 1), np.uint8), eye, eye.argmax(1), FERPLUS)
+    objective = Objective(recipe, network, faces, network.pretrained_cfg, Processes("cpu"))
     images = torch.randn(batch, network.in_chans, size, size).to(memory_format=torch.channels_last)
-    labels = torch.softmax(torch.randn(batch, 8), 1)
+    labels = torch.softmax(torch.randn(batch, classes), 1)
     features = torch.randn(batch, network.num_features, requires_grad=True)
-    term = create_loss(loss, num_classes=8, feat_dim=network.num_features)
-    step = _median(lambda: objective.step(objective(images, labels)), repeats)
+    term = create_loss(loss, num_classes=classes, feat_dim=network.num_features)
+    step = _median(lambda: objective.step(images, labels), repeats)
     cost = _median(lambda: term(features, labels).backward(), 100 * repeats)
     return {
         "loss": loss,
         "features": [batch, network.num_features],
-        "classes": 8,
+        "classes": classes,
         "step": f"{model}, {size} px, {batch} faces, float32, eager",
         "threads": torch.get_num_threads(),
         "machine": platform.machine(),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RecipeError, nearest
+from .recipe_checks import as_type, check_ranges, checked_sizes
 
 __all__ = ["Recipe"]
 
@@ -17,8 +18,13 @@ class Recipe:
     """What a training run does; every field can be given in YAML or as `key=value`.
 
     Attributes:
-        model: Name of the network.
-        data: Folder with FERPlus' train.parquet and validation.parquet.
+        model: Name of the network, of the zoo or of timm.
+        dataset: Data set, a name of `ferzoo.data.readers.DATASETS`.
+        data: Folder of the data set.
+        train_split: Split to train on.
+        validation_split: Split that measures every epoch.
+        folds: Cross-validation: this many folds of the training split, 0 for none; the validation split is not used.
+        fold: The fold that validates, from 0.
         out: Folder of the run: checkpoint, metrics, log and the state to resume from.
         init: Weights to start from, a name with a tag or a checkpoint folder; empty for a fresh network.
         model_kwargs: Further arguments of `create_model`.
@@ -26,26 +32,48 @@ class Recipe:
         batch_size: Faces a step.
         sizes: Input side in pixels by first epoch; the last one is the network's from then on.
         opt: Optimiser, a name of timm's.
-        lr: Peak learning rate of the one-cycle schedule.
+        opt_kwargs: Further arguments of the optimiser, `{momentum: 0.9}`.
+        lr: Peak learning rate.
+        sched: `onecycle`, `plateau` or `none` of torch, or timm's `cosine`, `tanh`, `step`, `multistep` or `poly`.
+        sched_kwargs: Further arguments of it, `{decay_epochs: 15, decay_rate: 0.1}`; `{patience: 9}` for `plateau`.
         weight_decay: Decoupled weight decay of weights that are not 1-D.
-        warmup: Fraction of the steps that the learning rate rises.
+        warmup: Fraction of the run in which the learning rate rises.
         loss: Sum of losses, `"ce + 1.0*cosine_harmony(alpha=0.1)"`, or a mapping from names to weights or arguments.
         soft: Train on the vote distribution; otherwise on the majority.
+        grayscale: Take the colours away, as FER-2013's faces have none; false for photographs in colour.
+        flip: Probability of mirroring a face.
         rotation: Largest rotation in degrees.
         translation: Largest shift as a fraction of the side.
         scale: Smallest and largest scale.
         erasing: Probability of random erasing.
+        mixup: Alpha of mixup, 0 for none.
+        cutmix: Alpha of CutMix, 0 for none; with both, each batch gets one of them.
+        balance: `none`, `sampler` to draw every class equally often, or `weights` to weight cross-entropy so.
+        flood: Level under which the loss is turned around (Ishida et al. 2020), 0 for none.
+        sam: Radius of sharpness-aware minimisation, 0 for none; doubles the cost of a step.
+        ema: Decay of the moving average of the weights, which is then what is measured and kept; 0 for none.
+        teacher: Trained network whose outputs are targets too, a name or a folder; empty for none.
+        distill: Share of the teacher's targets in the loss, in [0, 1].
+        temperature: Temperature of the teacher's targets.
         clip_grad: Largest gradient norm, 0 for none.
+        patience: Stop after this many epochs without a better one, 0 for never.
         seed: Seed of weights, order and augmentation.
         amp: Compute in bfloat16 where `torch.autocast` does; the weights stay float32.
         compile: Use `torch.compile`; each new size compiles for some minutes.
+        sync_bn: BatchNorm statistics over all processes, on GPUs.
         threads: CPU threads, 0 for torch's choice.
-        device: Device, for example ``"cpu"`` or ``"cuda"``.
+        workers: Processes that load images, 0 for the main one.
+        device: `auto` for a GPU where there is one, or `cpu`.
         limit: Train on the first rows only, 0 for all; for trials.
     """
 
     model: str = "lfnsb"
+    dataset: str = "ferplus"
     data: str = "data"
+    train_split: str = "train"
+    validation_split: str = "validation"
+    folds: int = 0
+    fold: int = 0
     out: str = "runs/lfnsb"
     init: str = ""
     model_kwargs: dict[str, Any] = field(default_factory=dict)
@@ -53,21 +81,38 @@ class Recipe:
     batch_size: int = 128
     sizes: dict[int, int] = field(default_factory=lambda: {0: 64})
     opt: str = "adamw"
+    opt_kwargs: dict[str, Any] = field(default_factory=dict)
     lr: float = 3e-3
+    sched: str = "onecycle"
+    sched_kwargs: dict[str, Any] = field(default_factory=dict)
     weight_decay: float = 0.05
     warmup: float = 0.2
     loss: Any = "ce"
     soft: bool = True
+    grayscale: bool = True
+    flip: float = 0.5
     rotation: float = 15.0
     translation: float = 0.05
     scale: tuple[float, float] = (0.85, 1.15)
     erasing: float = 0.25
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    balance: str = "none"
+    flood: float = 0.0
+    sam: float = 0.0
+    ema: float = 0.0
+    teacher: str = ""
+    distill: float = 0.5
+    temperature: float = 1.0
     clip_grad: float = 1.0
+    patience: int = 0
     seed: int = 0
     amp: bool = False
     compile: bool = False
+    sync_bn: bool = False
     threads: int = 0
-    device: str = "cpu"
+    workers: int = 0
+    device: str = "auto"
     limit: int = 0
 
     def __post_init__(self) -> None:
@@ -76,35 +121,9 @@ class Recipe:
         Raises:
             RecipeError: If a value is out of range; names the key.
         """
-        try:
-            sizes = {int(first): int(side) for first, side in dict(self.sizes).items()}
-        except (TypeError, ValueError):
-            raise RecipeError(f"sizes maps first epochs to sides in pixels, {{0: 48}}; got {self.sizes}.") from None
-        object.__setattr__(self, "sizes", dict(sorted(sizes.items())))
+        object.__setattr__(self, "sizes", checked_sizes(self.sizes))
         object.__setattr__(self, "scale", tuple(self.scale))
-        positive = {"epochs": self.epochs, "batch_size": self.batch_size, "lr": self.lr}
-        for key, value in positive.items():
-            if not value > 0:
-                raise RecipeError(f"{key} must be above 0, got {value!r}.")
-        if 0 not in self.sizes:
-            raise RecipeError(f"sizes must say the size from epoch 0 on, got {self.sizes}.")
-        if min(self.sizes.values()) < 32:
-            raise RecipeError(f"sizes must be 32 px or more, got {self.sizes}.")
-        if late := [first for first in self.sizes if first >= self.epochs]:
-            raise RecipeError(f"sizes names epoch {late[0]}, but there are only {self.epochs}, counted from 0.")
-        numbers = all(isinstance(v, int | float) for v in self.scale)
-        if not numbers or not 0 < self.scale[0] <= self.scale[1]:
-            raise RecipeError(f"scale is the smallest and the largest factor, both above 0; got {list(self.scale)}.")
-        for key in ("threads", "limit", "weight_decay", "clip_grad", "rotation"):
-            if not getattr(self, key) >= 0:
-                raise RecipeError(f"{key} must be 0 or more, got {getattr(self, key)!r}.")
-        for key in ("erasing", "warmup", "translation"):
-            if not 0 <= getattr(self, key) <= 1:
-                raise RecipeError(f"{key} must lie in [0, 1], got {getattr(self, key)!r}.")
-        if not isinstance(self.loss, str | Mapping) or not self.loss:
-            raise RecipeError(f"loss is a sum such as 'ce + 0.5*center', or a mapping; got {self.loss!r}.")
-        if self.batch_size < 2:
-            raise RecipeError("batch_size must be 2 or more: BatchNorm needs two faces.")
+        check_ranges(self)
 
     @classmethod
     def load(cls, path: str | Path | None = None, overrides: Sequence[str] = ()) -> Recipe:
@@ -154,7 +173,7 @@ class Recipe:
                 close = nearest(str(key), defaults)
                 offer = f"Did you mean {' or '.join(close)}?" if close else f"Known: {', '.join(defaults)}."
                 raise RecipeError(f"Unknown recipe key {key!r}. {offer}")
-            checked[key] = _as_type(key, value, defaults[key])
+            checked[key] = as_type(key, value, defaults[key])
         return cls(**checked)
 
     def size_at(self, epoch: int) -> int:
@@ -169,22 +188,6 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for YAML and JSON."""
         return {**asdict(self), "scale": list(self.scale)}
-
-
-def _as_type(key: str, value: Any, default: Any) -> Any:
-    wanted = type(default)
-    if wanted is float and isinstance(value, str | int) and not isinstance(value, bool):
-        try:
-            return float(value)  # YAML reads 3e-3 as text
-        except ValueError:
-            pass
-    if wanted is tuple and isinstance(value, list) and len(value) == len(default):
-        return tuple(value)
-    if key == "loss" and isinstance(value, Mapping):
-        return dict(value)
-    if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
-        raise RecipeError(f"{key} must be {wanted.__name__}, got {value!r}.")
-    return value
 
 
 _DEFAULT = Recipe()

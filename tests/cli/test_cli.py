@@ -78,7 +78,7 @@ def test_plugins_lists_every_name(capsys: pytest.CaptureFixture[str]) -> None:
         (["eval", "lfnsbb", "--data", "nowhere"], "Did you mean 'lfnsb"),
         (["train", "epoch=3"], "Did you mean epochs"),
         (["train", "nowhere.yaml"], "cannot be read"),
-        (["train", "data=nowhere", "out=also-nowhere"], r"train.parquet is missing"),
+        (["train", "data=nowhere", "out=also-nowhere"], "nowhere does not exist"),
         (["train", "sizes={0: ["], "no valid YAML"),
         (["convert", "nowhere.pth", "out.safetensors", "--model", "lfnsb"], "There is no file nowhere.pth"),
     ],

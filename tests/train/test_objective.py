@@ -18,7 +18,8 @@ from ferzoo.data.faces import Faces
 from ferzoo.errors import FerzooError, RecipeError, UnknownNameError
 from ferzoo.labels import FERPLUS
 from ferzoo.train.loop import Run, train
-from ferzoo.train.objective import Objective, forward_outputs
+from ferzoo.train.objective import Objective, TrainingOutputs
+from ferzoo.train.processes import Processes
 from ferzoo.train.recipe import Recipe
 
 LOSS = "ce + 0.1*cosine_harmony(alpha=0.1) + 0.01*center"
@@ -44,6 +45,12 @@ def recipe(out: Path | str = "out", **changes: Any) -> Recipe:
     return dataclasses.replace(base, **changes)
 
 
+def objective_of(settings: Recipe, model: Any, classes: int) -> Objective:
+    rows = faces(8, 0)
+    rows = Faces(rows.images, rows.targets[:, :classes], rows.labels % classes, FERPLUS[:classes])
+    return Objective(settings, model, rows, model.pretrained_cfg, Processes("cpu"))
+
+
 def state(folder: Path) -> Any:
     return torch.load(folder / "state.pt", weights_only=True)
 
@@ -61,7 +68,7 @@ def test_the_centres_of_every_term_move(tmp_path: Path, splits: dict[str, Faces]
         "losses.2.centers": (8, 512),
     }
     images = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    run.objective.step(run.objective(images, torch.eye(8)))
+    run.objective.step(images, torch.eye(8))
     after = run.objective.loss.state_dict()
     assert all((before[key] != after[key]).any(dim=1).all() for key in before)
 
@@ -91,20 +98,19 @@ def test_a_resumed_run_ends_in_the_same_weights_and_centres(
 
 def test_centres_have_the_paper_s_rate_and_no_weight_decay() -> None:
     model = ferzoo.create_model("mobilefacenet", img_size=32, num_classes=4)
-    objective = Objective(recipe(weight_decay=0.3), model, 4)
+    objective = objective_of(recipe(weight_decay=0.3), model, 4)
     harmony, center = (part.centers for part in list(objective.loss.losses)[1:])
     [group] = [g for g in objective.optimizer.param_groups if any(p is harmony for p in g["params"])]
     assert group["weight_decay"] == 0 and len(group["params"]) == 1
     [own] = objective.center_optimizer.param_groups
     assert own["params"] == [center] and own["lr"] == pytest.approx(0.5 / 0.01)
-    assert Objective(recipe(loss="ce + coco"), model, 4).center_optimizer is None
+    assert objective_of(recipe(loss="ce + coco"), model, 4).center_optimizer is None
 
 
 def test_amp_leaves_the_losses_in_float32() -> None:
     model: Any = ferzoo.create_model("mobilefacenet", img_size=32, num_classes=4)
-    objective = Objective(recipe(amp=True, loss="ce + affinity + 0.1*center"), model, 4)
-    loss = objective(torch.randn(4, 3, 32, 32), torch.tensor([0, 1, 2, 3]))
-    objective.step(loss)
+    objective = objective_of(recipe(amp=True, loss="ce + affinity + 0.1*center"), model, 4)
+    loss = objective.step(torch.randn(4, 3, 32, 32), torch.tensor([0, 1, 2, 3]))
     values = [loss, *objective.loss.last.values(), *objective.loss.parameters()]
     assert all(value.dtype == torch.float32 and value.isfinite().all() for value in values)
 
@@ -157,22 +163,21 @@ TIMMS = [
 def test_networks_of_timm_s_train_with_losses_of_features(name: str, kwargs: dict[str, Any]) -> None:
     torch.manual_seed(0)
     model = timm.create_model(name, num_classes=8, **kwargs)
-    objective = Objective(recipe(model=name, loss="ce + 0.1*center + affinity"), model, 8)
+    objective = objective_of(recipe(model=name, loss="ce + 0.1*center + affinity"), model, 8)
     before = copy.deepcopy(objective.loss.state_dict())
     x = torch.randn(8, 3, 32, 32)
-    loss = objective(x, torch.arange(8))
-    objective.step(loss)
+    loss = objective.step(x, torch.arange(8))
     assert loss.isfinite()
     assert not any(torch.equal(value, before[key]) for key, value in objective.loss.state_dict().items())
     model.eval()
-    assert torch.equal(forward_outputs(model, ())(x)["logits"], model(x))
+    assert torch.equal(TrainingOutputs(model, ())(x)["logits"], model(x))
 
 
 def test_tokens_count_as_their_mean() -> None:
     torch.manual_seed(0)
     model: Any = timm.create_model("test_vit", num_classes=8, img_size=32).eval()
     x = torch.randn(2, 3, 32, 32)
-    outputs = forward_outputs(model, ("features", "embedding"))(x)
+    outputs = TrainingOutputs(model, ("features", "embedding"))(x)
     torch.testing.assert_close(outputs["features"], model.forward_features(x).mean(1))
     torch.testing.assert_close(outputs["embedding"], model.forward_head(model.forward_features(x), pre_logits=True))
 

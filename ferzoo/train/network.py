@@ -1,0 +1,48 @@
+"""The network that a recipe trains, and the cfg of its weights to come."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import RecipeError
+from ..hub.load import load_model
+from ..registry.factory import create_model
+from .recipe import Recipe
+
+__all__ = ["build_network", "cfg_to_come"]
+
+
+def build_network(recipe: Recipe, num_classes: int) -> Any:
+    """Build a recipe's network, with the weights of its `init`.
+
+    Raises:
+        RecipeError: If it does not take the recipe's arguments, or `init` is another architecture.
+    """
+    kwargs = {"num_classes": num_classes, **recipe.model_kwargs}
+    try:
+        model: Any = create_model(recipe.model, **kwargs)
+    except TypeError as error:
+        raise RecipeError(f"{recipe.model} does not take model_kwargs={recipe.model_kwargs}: {error}") from error
+    if recipe.init:
+        _start_from(recipe, model)
+    return model
+
+
+def _start_from(recipe: Recipe, model: Any) -> None:
+    """Take over the weights of a trained network of the same architecture, but for another classifier."""
+    state = load_model(recipe.init).state_dict()
+    mine = model.state_dict()
+    shared = {k: v for k, v in state.items() if k in mine and v.shape == mine[k].shape}
+    lacking = [k for k in mine if k not in shared and not k.startswith("head.")]
+    if lacking:
+        raise RecipeError(f"init={recipe.init} does not fit {recipe.model}: it lacks {', '.join(lacking[:5])}.")
+    model.load_state_dict({**mine, **shared})
+
+
+def cfg_to_come(recipe: Recipe, model: Any, class_names: tuple[str, ...]) -> dict[str, Any]:
+    """The cfg of the weights to come: this network at the recipe's last size and the data's classes."""
+    cfg = model.pretrained_cfg
+    base = {k: v for k, v in cfg.items() if k not in ("file", "hf_hub_id", "url", "tag")}
+    channels, size = getattr(model, "in_chans", cfg["input_size"][0]), recipe.final_size
+    names = {"num_classes": len(class_names), "label_names": class_names}
+    return {**base, "input_size": (channels, size, size), **names}

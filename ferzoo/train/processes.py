@@ -1,0 +1,126 @@
+"""The processes of a run, by accelerate: one, or as many as `accelerate launch` or torchrun started."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.utils.data import DataLoader
+
+from ..errors import MissingExtraError, RecipeError
+
+__all__ = ["Processes"]
+
+
+class _AllGather(torch.autograd.Function):
+    """All processes' rows; a gradient is the sum of what every process wants of these rows."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        parts = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, x.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> torch.Tensor:
+        total = grads[0].clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total.chunk(dist.get_world_size())[dist.get_rank()]
+
+
+class Processes:
+    """Device, rank and exchange between the processes of a run.
+
+    Attributes:
+        device: Where this process computes.
+        rank: Number of this process, from 0.
+        count: Number of processes.
+    """
+
+    def __init__(self, device: str = "auto") -> None:
+        """Join the other processes, if there are any.
+
+        Args:
+            device: ``"auto"`` for a GPU where there is one, or ``"cpu"``.
+
+        Raises:
+            MissingExtraError: Without accelerate.
+            RecipeError: If the device cannot be used.
+        """
+        try:
+            from accelerate import Accelerator, DataLoaderConfiguration, DistributedDataParallelKwargs
+        except ImportError:
+            raise MissingExtraError("Training", "train") from None
+        if device not in ("auto", "cpu", "cuda"):
+            raise RecipeError(f"device must be auto, cpu or cuda, got {device!r}.")
+        if device == "cuda" and not torch.cuda.is_available():
+            raise RecipeError("device='cuda' cannot be used: torch sees no GPU here. Take auto or cpu.")
+        self._parallel = DistributedDataParallelKwargs()
+        self._accelerator = Accelerator(
+            cpu=device == "cpu",
+            mixed_precision="no",  # the loop's own autocast
+            dataloader_config=DataLoaderConfiguration(split_batches=True, non_blocking=True),
+            kwargs_handlers=[self._parallel],
+        )
+        self.device = self._accelerator.device
+        self.rank, self.count = self._accelerator.process_index, self._accelerator.num_processes
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files and messages."""
+        return bool(self._accelerator.is_main_process)
+
+    def wrap(self, network: nn.Module, sync_bn: bool, unused: bool = False) -> nn.Module:
+        """A network that averages gradients over the processes; with one process, itself.
+
+        Args:
+            network: On this process's device.
+            sync_bn: Take BatchNorm statistics over all processes; on GPUs alone.
+            unused: Some parameters may be without gradient, because no loss takes the output they lead to.
+        """
+        if self.count == 1:
+            return network
+        if sync_bn and self.device.type == "cuda":
+            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        self._parallel.find_unused_parameters = unused
+        wrapped: nn.Module = self._accelerator.prepare_model(network)
+        return wrapped
+
+    def share(self, loader: DataLoader[Any]) -> Iterable[Any]:
+        """A loader of this process's part of every batch, on the device.
+
+        Raises:
+            RecipeError: If the batch cannot be shared out evenly.
+        """
+        if loader.batch_size and loader.batch_size % self.count:
+            raise RecipeError(f"batch_size {loader.batch_size} must be a multiple of the {self.count} processes.")
+        shared: Iterable[Any] = self._accelerator.prepare_data_loader(loader)
+        return shared
+
+    def gather(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Every process's rows of each tensor, in the order of the ranks; gradients flow back."""
+        if self.count == 1:
+            return dict(tensors)
+        # Sorted: every process must exchange the same tensors in the same order.
+        return {key: _AllGather.apply(tensors[key]) for key in sorted(tensors)}
+
+    def broadcast(self, value: Any) -> Any:
+        """The main process's value."""
+        if self.count == 1:
+            return value
+        from accelerate.utils import broadcast_object_list
+
+        return broadcast_object_list([value])[0]
+
+    def say(self, message: str) -> None:
+        """Print to standard error, once for all processes."""
+        if self.is_main:
+            print(message, file=sys.stderr, flush=True)
+
+    def wait(self) -> None:
+        """Wait until every process is here."""
+        self._accelerator.wait_for_everyone()

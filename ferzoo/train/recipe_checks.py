@@ -1,0 +1,97 @@
+"""Types and ranges of a recipe's values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import RecipeError, nearest
+
+__all__ = ["BALANCES", "SCHEDULES", "as_type", "check_ranges", "checked_sizes"]
+
+SCHEDULES = ("onecycle", "cosine", "tanh", "step", "multistep", "plateau", "poly", "none")
+BALANCES = ("none", "sampler", "weights")
+
+_POSITIVE = ("epochs", "batch_size", "lr", "temperature")
+_NOT_NEGATIVE = (
+    "threads", "workers", "limit", "weight_decay", "clip_grad", "rotation", "mixup", "cutmix", "flood", "sam",
+    "patience", "folds", "fold",
+)  # fmt: skip
+_FRACTIONS = ("flip", "erasing", "warmup", "translation", "distill")
+_CHOICES = {"sched": SCHEDULES, "balance": BALANCES}
+
+
+def checked_sizes(sizes: Any) -> dict[int, int]:
+    """Input sides by first epoch, sorted.
+
+    Raises:
+        RecipeError: If it is no such mapping.
+    """
+    try:
+        return dict(sorted((int(first), int(side)) for first, side in dict(sizes).items()))
+    except (TypeError, ValueError):
+        raise RecipeError(f"sizes maps first epochs to sides in pixels, {{0: 48}}; got {sizes}.") from None
+
+
+def check_ranges(recipe: Any) -> None:
+    """Check every value's range.
+
+    Raises:
+        RecipeError: If one is out of range; names the key and what is allowed.
+    """
+    for key in _POSITIVE:
+        if not getattr(recipe, key) > 0:
+            raise RecipeError(f"{key} must be above 0, got {getattr(recipe, key)!r}.")
+    sizes = recipe.sizes
+    if 0 not in sizes:
+        raise RecipeError(f"sizes must say the size from epoch 0 on, got {sizes}.")
+    if min(sizes.values()) < 32:
+        raise RecipeError(f"sizes must be 32 px or more, got {sizes}.")
+    if late := [first for first in sizes if first >= recipe.epochs]:
+        raise RecipeError(f"sizes names epoch {late[0]}, but there are only {recipe.epochs}, counted from 0.")
+    numbers = all(isinstance(v, int | float) for v in recipe.scale)
+    if not numbers or not 0 < recipe.scale[0] <= recipe.scale[1]:
+        raise RecipeError(f"scale is the smallest and the largest factor, both above 0; got {list(recipe.scale)}.")
+    for key in _NOT_NEGATIVE:
+        if not getattr(recipe, key) >= 0:
+            raise RecipeError(f"{key} must be 0 or more, got {getattr(recipe, key)!r}.")
+    for key in _FRACTIONS:
+        if not 0 <= getattr(recipe, key) <= 1:
+            raise RecipeError(f"{key} must lie in [0, 1], got {getattr(recipe, key)!r}.")
+    if not 0 <= recipe.ema < 1:
+        raise RecipeError(f"ema must lie in [0, 1), got {recipe.ema!r}: 0.999 is usual, 0 is none.")
+    if not isinstance(recipe.loss, str | Mapping) or not recipe.loss:
+        raise RecipeError(f"loss is a sum such as 'ce + 0.5*center', or a mapping; got {recipe.loss!r}.")
+    if recipe.batch_size < 2:
+        raise RecipeError("batch_size must be 2 or more: BatchNorm needs two faces.")
+    for key, choices in _CHOICES.items():
+        value = getattr(recipe, key)
+        if value not in choices:
+            close = nearest(value, choices)
+            offer = f" Did you mean {' or '.join(close)}?" if close else ""
+            raise RecipeError(f"{key} must be one of {', '.join(choices)}, got {value!r}.{offer}")
+    if recipe.folds == 1 or (recipe.folds and recipe.fold >= recipe.folds):
+        raise RecipeError(f"folds must be 2 or more and fold below it, got folds={recipe.folds}, fold={recipe.fold}.")
+    if (recipe.mixup or recipe.cutmix) and not recipe.soft:
+        raise RecipeError("mixup and cutmix mix labels, which need soft=true.")
+
+
+def as_type(key: str, value: Any, default: Any) -> Any:
+    """A value in the type of its key's default.
+
+    Raises:
+        RecipeError: If it has another type.
+    """
+    wanted = type(default)
+    if wanted is float and isinstance(value, str | int) and not isinstance(value, bool):
+        try:
+            return float(value)  # YAML reads 3e-3 as text
+        except ValueError:
+            pass
+    if wanted is tuple and isinstance(value, list) and len(value) == len(default):
+        return tuple(value)
+    if key == "loss" and isinstance(value, Mapping):
+        return dict(value)
+    if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
+        raise RecipeError(f"{key} must be {wanted.__name__}, got {value!r}.")
+    return value

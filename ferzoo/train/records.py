@@ -1,0 +1,95 @@
+"""What a run leaves beside its weights: environment, history as csv, TensorBoard."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..weights.files import write_atomically
+
+__all__ = ["environment", "flat", "write_history_csv", "write_tensorboard"]
+
+_PACKAGES = ("ferzoo", "torch", "torchvision", "timm", "numpy", "pillow", "accelerate", "safetensors")
+
+
+def environment() -> dict[str, Any]:
+    """Versions, processor, and the git revision of ferzoo's checkout, where it is one."""
+    versions = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "absent"
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processors": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        "packages": versions,
+        "git": git_revision(Path(__file__).parent),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+    }
+
+
+def git_revision(folder: Path) -> str:
+    """The commit of a checkout, with ``+changes`` where tracked files differ from it; empty outside of one."""
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        return commit + ("+changes" if _git(folder, "status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def _git(folder: Path, *command: str) -> str:
+    found = subprocess.run(["git", "-C", str(folder), *command], capture_output=True, text=True, check=True, timeout=20)
+    return found.stdout.strip()
+
+
+def flat(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An epoch's entry with nested values under ``outer.inner``."""
+    out: dict[str, Any] = {}
+    for key, value in entry.items():
+        if isinstance(value, Mapping):
+            out.update({f"{key}.{inner}": v for inner, v in value.items()})
+        else:
+            out[key] = value
+    return out
+
+
+def write_history_csv(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
+    """Write one row an epoch, atomically."""
+    rows = [flat(entry) for entry in history]
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(path, lambda p: p.write_text(text.getvalue(), encoding="utf-8", newline=""))
+
+
+def write_tensorboard(folder: Path, entry: Mapping[str, Any]) -> bool:
+    """Add an epoch to the folder's TensorBoard log.
+
+    Returns:
+        Whether tensorboard is installed; without it nothing is written.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return False
+    with SummaryWriter(str(folder)) as writer:
+        for key, value in flat(entry).items():
+            if key != "epoch" and isinstance(value, int | float):
+                writer.add_scalar(key.replace(".", "/"), value, int(entry["epoch"]))
+    return True

@@ -1,0 +1,119 @@
+"""Networks side by side, with and without weights; the chart; and the benchmark of the loop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from measured_networks import Brightness, pictures
+
+import ferzoo
+from ferzoo.deploy.profile import Profile
+from ferzoo.errors import DataError, UnknownNameError, WeightsNotFoundError
+from ferzoo.labels import FER2013, FERPLUS
+from ferzoo.train import compare as module
+from ferzoo.train.checkpoint import write_checkpoint, write_json
+from ferzoo.train.compare import compare, comparison_chart
+from ferzoo.train.measured import Measured
+from ferzoo.train.throughput import throughput
+from ferzoo.weights.configs import Checkpoint
+
+PLAIN = {"flip": False, "rows": 40, "accuracy": 75.0, "unseen": {"accuracy": 70.0}}
+FLIPPED = {**PLAIN, "flip": True, "accuracy": 76.5, "unseen": {"accuracy": 71.5}}
+KNOWN = Checkpoint(
+    "mobilefacenet", "fer2013", "00", "fer2013", {"input_size": [3, 64, 64]}, "research", "A test.",
+    metrics={"validation": PLAIN, "validation_flip": FLIPPED, "command": "ferzoo eval X"},
+)  # fmt: skip
+
+
+@pytest.fixture
+def no_profile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fixed figures in place of measured ones."""
+
+    def fixed(model: Any, runs: int) -> Profile:
+        size = tuple(model.pretrained_cfg["input_size"])
+        return Profile(sum(p.numel() for p in model.parameters()), 10**6, {}, 1, size, 2.5, 1)
+
+    monkeypatch.setattr(module, "profile", fixed)
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One checkpoint is described, and its weights are not here."""
+
+    def absent(name: str) -> None:
+        raise WeightsNotFoundError(name)
+
+    monkeypatch.setattr(module, "checkpoints", lambda: {KNOWN.name: KNOWN})
+    monkeypatch.setattr(module, "default_tag", lambda name: KNOWN.tag if name == KNOWN.architecture else None)
+    monkeypatch.setattr(module, "load_model", absent)
+
+
+def test_figures_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "default_tag", lambda name: None)
+    [row] = compare(["lanmsff"], runs=1)
+    expected = ferzoo.profile(ferzoo.create_model("lanmsff"), latency=False)
+    assert (row["parameters"], row["flops"]) == (expected.parameters, expected.flops)
+    assert tuple(row["input"]) == expected.input_size
+    assert row["latency_ms"] > 0 and row["threads"] >= 1
+    assert (row["accuracy"], row["accuracy_unseen"], row["note"]) == (None, None, "no weights")
+
+
+@pytest.mark.parametrize(("flip", "accuracy"), [(False, (75.0, 70.0)), (True, (76.5, 71.5))])
+def test_accuracy_of_hub_configs(flip: bool, accuracy: tuple, no_profile: None, known: None) -> None:
+    with_weights, without = compare(["mobilefacenet", "lanmsff"], flip=flip)
+    assert (with_weights["accuracy"], with_weights["accuracy_unseen"]) == accuracy
+    assert (with_weights["data"], with_weights["measured"]) == ("fer2013 validation", "hub_configs")
+    assert with_weights["input"] == [3, 64, 64]  # the weights' size, not the architecture's
+    expected = ferzoo.create_model("mobilefacenet", num_classes=7, img_size=64)
+    assert with_weights["parameters"] == sum(p.numel() for p in expected.parameters())
+    assert (without["accuracy"], without["measured"], without["note"]) == (None, None, "no weights")
+
+
+def test_accuracy_of_a_checkpoint_folder(tmp_path: Path, no_profile: None) -> None:
+    model = ferzoo.create_model("lanmsff")
+    cfg = {k: v for k, v in model.pretrained_cfg.items() if k not in ("file", "hf_hub_id", "url", "tag")}
+    cfg |= {"architecture": "lanmsff", "num_classes": 8, "label_names": FERPLUS}
+    write_checkpoint(tmp_path, model, cfg, {"labels": "ferplus"})
+    [row] = compare([str(tmp_path)])
+    assert (row["accuracy"], row["measured"]) == (None, None)
+    write_json(tmp_path / "metrics.json", {"split": "validation", **PLAIN})
+    [row] = compare([str(tmp_path)])
+    assert (row["accuracy"], row["data"], row["measured"]) == (75.0, "ferplus validation", "metrics.json")
+
+
+def test_accuracy_measured_here(no_profile: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    faces = pictures([0, 1, 2, 7], [0, 1, 3, 7], FERPLUS)
+    networks: dict[str, tuple] = {
+        "a": (Brightness(FERPLUS), True, {}),
+        "b": (Brightness(FER2013), True, {"plain": PLAIN}),
+        "c": (Brightness(("cat", "dog")), True, {}),
+        "d": (Brightness(FERPLUS), False, {"plain": PLAIN}),
+    }
+    monkeypatch.setattr(module, "_load", networks.get)
+    monkeypatch.setattr(module, "read_measured", lambda *_, **__: Measured(faces, "ferplus", "validation"))
+    a, b, c, d = compare(["a", "b", "c", "d"], "FOLDER")
+    assert (a["accuracy"], a["rows"], a["data"], a["measured"]) == (75.0, 4, "ferplus validation", "here")
+    assert b["rows"] == 3 and "contempt" in b["note"]
+    assert c["accuracy"] is None and "no expression in common" in c["note"]
+    # What hub_configs says was not measured on this data.
+    assert (d["accuracy"], d["note"]) == (None, "no weights here")
+    written = comparison_chart([a, b, c, d]).svg()
+    assert written.count("<circle") == 2
+    assert "accuracy on ferplus validation, all rows" in written and "1 CPU thread)" in written
+    with pytest.raises(DataError, match="nothing to draw"):
+        comparison_chart([c, d])
+
+
+def test_unknown_networks_are_told() -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'lanmsff'"):
+        compare(["lanmsf"])
+
+
+def test_throughput_reports_positive_figures() -> None:
+    found = throughput(
+        "mobilefacenet", size=32, batch_size=4, steps=1, repeats=1, device="cpu", model_kwargs={"img_size": 32}
+    )
+    assert found["model"] == "mobilefacenet" and found["dtype"] == "float32"
+    assert all(found[key] > 0 for key in ("ferzoo", "plain", "loading", "ratio", "loading_ratio"))

@@ -1,0 +1,27 @@
+"""A run that is killed at any moment continues to the same weights, bit for bit."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def script() -> Any:
+    spec = importlib.util.spec_from_file_location("kill_and_resume", Path(__file__).with_name("kill_and_resume.py"))
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_killed_run_ends_in_the_same_bits(script: Any, tmp_path: Path) -> None:
+    script.write_faces(tmp_path / "faces")
+    script.run(tmp_path / "faces", tmp_path / "whole")
+    assert script.kill(tmp_path / "faces", tmp_path / "killed", 0.02)
+    assert script.different(tmp_path / "whole", tmp_path / "killed")  # it was not finished
+    script.run(tmp_path / "faces", tmp_path / "killed", resume=True)
+    assert script.different(tmp_path / "whole", tmp_path / "killed") == []
