@@ -148,10 +148,20 @@ class CenterBasedLoss(FeatureLoss):
         return (x.unsqueeze(1) - self.centers.to(x)).square().sum(2)
 
 
-def unit(x: torch.Tensor) -> torch.Tensor:
-    """Vectors of length 1 along the last axis; one too short to have a direction becomes 0, without gradient."""
+def unit(x: torch.Tensor, centered: bool = False) -> torch.Tensor:
+    """Vectors of length 1 along the last axis; one too short to have a direction becomes 0, without gradient.
+
+    Args:
+        x: Vectors (..., D).
+        centered: Take off each vector's own mean first; what is then left of equal elements is rounding, no direction.
+    """
+    least: torch.Tensor | float = NO_DIRECTION
+    if centered:
+        rounding = 4 * torch.finfo(x.dtype).eps * x.shape[-1] ** 0.5
+        least = (rounding * x.detach().abs().amax(-1, keepdim=True)).clamp(min=NO_DIRECTION)
+        x = x - x.mean(-1, keepdim=True)
     norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    return torch.where(norm > NO_DIRECTION, F.normalize(x, dim=-1, eps=NO_DIRECTION), torch.zeros_like(x))
+    return torch.where(norm > least, F.normalize(x, dim=-1, eps=NO_DIRECTION), torch.zeros_like(x))
 
 
 def stack_heads(heads: torch.Tensor | Sequence[torch.Tensor], loss: str) -> torch.Tensor:

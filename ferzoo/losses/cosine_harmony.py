@@ -58,8 +58,7 @@ class CosineHarmonyLoss(CenterBasedLoss):
 
     def compute(self, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """The form's equation."""
-        centers = self.centers.to(x)
-        cosine = unit(x - x.mean(1, keepdim=True)) @ unit(centers - centers.mean(1, keepdim=True)).T
+        cosine = unit(x, centered=True) @ unit(self.centers.to(x), centered=True).T
         distance = 1 - cosine
         others = len(x) * (self.num_classes - 1)
         intra = (target * distance).sum() / len(x)

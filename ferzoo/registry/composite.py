@@ -82,7 +82,12 @@ def _from_tree(node: ast.expr, spec: str) -> Term:
                 ) from None
         node = node.func
     if not isinstance(node, ast.Name):
-        raise LossError(f"In the loss {spec!r}, {ast.unparse(node)!r} is no name of a loss.")
+        hint = (
+            " Only sums of weighted losses are read: a difference is '+ -0.1*name'."
+            if isinstance(node, ast.BinOp)
+            else ""
+        )
+        raise LossError(f"In the loss {spec!r}, {ast.unparse(node)!r} is no name of a loss.{hint}")
     return Term(node.id, _weight(node.id, weight), kwargs)
 
 

@@ -48,6 +48,8 @@ SINGLE: dict[str, str] = {
     "arcface": "ce + 0.01*arcface(majority=True)",
 }
 ARMS = {**PAIRED, **SINGLE}
+#: Fields of a recipe that say where it ran and not what it computed.
+WHERE = ("data", "out", "threads", "workers", "device", "compile")
 #: Two-sided 95 % quantiles of Student's t distribution by degrees of freedom, from 1.
 _T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 
@@ -74,12 +76,11 @@ def interval(differences: Iterable[float]) -> dict[str, float]:
 @torch.inference_mode()
 def _features(run: Run, faces: Faces) -> np.ndarray:
     """The last map's averages (N, D), which the losses see."""
-    run.model.eval()
-    loader = DataLoader(FaceDataset(faces, eval_transform(run.cfg, run.recipe.final_size)), batch_size=256)
-    parts = [
-        run.model.forward_features(images.to(run.processes.device)).float().mean((2, 3)).cpu() for images, _ in loader
-    ]
-    return torch.cat(parts).numpy()
+    network = (run.ema.module if run.ema else run.model).eval()
+    transform = eval_transform(run.cfg, run.recipe.final_size, run.recipe.grayscale)
+    loader = DataLoader(FaceDataset(faces, transform), batch_size=256)
+    maps = (network.forward_features(images.to(run.processes.device)) for images, _ in loader)
+    return torch.cat([x.float().mean((2, 3)).cpu() for x in maps]).numpy()
 
 
 def run_arm(recipe: Recipe, faces: Mapping[str, Faces]) -> dict[str, Any]:
@@ -98,6 +99,12 @@ def run_arm(recipe: Recipe, faces: Mapping[str, Faces]) -> dict[str, Any]:
     folder = Path(recipe.out)
     result = folder / "ablation.json"
     if result.is_file():
+        before = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
+        now = json.loads(json.dumps(recipe.to_dict()))
+        if changed := [key for key in now if key not in WHERE and before.get(key) != now[key]]:
+            raise RecipeError(
+                f"{folder} was run with another recipe; different: {', '.join(changed)}. Use another --out."
+            )
         return dict(json.loads(result.read_text(encoding="utf-8")))
     torch._dynamo.reset()  # many networks of one class in a process: each has its own compiled code
     run = Run(recipe, dict(faces))
@@ -182,7 +189,7 @@ def main() -> None:
 
 
 def _report(path: Path, recipe: Recipe, results: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> None:
-    where = ("data", "out", "threads", "device", "compile", "loss", "seed")
+    where = (*WHERE, "loss", "seed")
     write_json(
         path,
         {

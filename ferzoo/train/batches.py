@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Sampler, WeightedRandomSampler
+from torch.utils.data import DataLoader, RandomSampler, Sampler, WeightedRandomSampler
 
 from ..data.faces import FaceDataset, Faces
 from ..data.transforms import train_transform
@@ -33,7 +33,9 @@ def class_weights(labels: np.ndarray, num_classes: int) -> list[float]:
     return [float(w) for w in weights]
 
 
-def make_loader(recipe: Recipe, faces: Faces, cfg: dict[str, Any], size: int, seed: int) -> DataLoader[Any]:
+def make_loader(
+    recipe: Recipe, faces: Faces, cfg: dict[str, Any], size: int, seed: int, rank: int = 0
+) -> DataLoader[Any]:
     """Batches of one epoch, whose order depends on the seed alone.
 
     Args:
@@ -42,6 +44,7 @@ def make_loader(recipe: Recipe, faces: Faces, cfg: dict[str, Any], size: int, se
         cfg: The network's pretrained cfg.
         size: Input side in pixels.
         seed: Seed of the order, the same in every process.
+        rank: Number of this process.
     """
     transform = train_transform(
         cfg,
@@ -53,20 +56,22 @@ def make_loader(recipe: Recipe, faces: Faces, cfg: dict[str, Any], size: int, se
         recipe.flip,
         recipe.grayscale,
     )
+    dataset = FaceDataset(faces, transform, recipe.soft)
     generator = torch.Generator().manual_seed(seed)
-    sampler: Sampler[int] | None = None
+    sampler: Sampler[int] = RandomSampler(dataset, generator=generator)
     if recipe.balance == "sampler":
         weights = class_weights(faces.labels, len(faces.class_names))
         rows = [weights[label] for label in faces.labels]
         sampler = WeightedRandomSampler(rows, len(faces), replacement=True, generator=generator)
     return DataLoader(
-        FaceDataset(faces, transform, recipe.soft),
+        dataset,
         recipe.batch_size,
-        shuffle=sampler is None,
         sampler=sampler,
         drop_last=True,
         num_workers=recipe.workers,
-        generator=generator,
+        pin_memory=torch.cuda.is_available(),
+        # It seeds the workers, which augment: each process its own way.
+        generator=torch.Generator().manual_seed(seed + 7919 * rank),
     )
 
 

@@ -17,7 +17,10 @@ __all__ = ["clear_unfinished", "load_state", "save_state", "write_checkpoint", "
 
 
 #: Files that a run writes.
-FILES = ("state.pt", "model.safetensors", "config.json", "metrics.json", "history.json", "history.csv", "recipe.json")
+FILES = (
+    "state.pt", "model.safetensors", "config.json", "metrics.json", "history.json", "history.csv", "recipe.json",
+    "environment.json",
+)  # fmt: skip
 
 
 def clear_unfinished(folder: Path) -> None:

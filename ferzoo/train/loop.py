@@ -81,7 +81,8 @@ class Run:
         """Whether all epochs are done, or none was better for `patience` of them."""
         if self.epoch >= self.recipe.epochs:
             return True
-        scores = [entry["accuracy"] for entry in self.history]
+        # A run is for its last size: an epoch at a smaller one neither counts nor is kept.
+        scores = [entry["accuracy"] for entry in self.history if entry["size"] == self.recipe.final_size]
         patience = self.recipe.patience
         return bool(patience) and len(scores) > patience and max(scores[-patience:]) <= max(scores[:-patience])
 
@@ -102,6 +103,11 @@ class Run:
         changed = [k for k in mine if k not in free and mine[k] != other.get(k, defaults[k])]
         if changed:
             raise CheckpointError(f"{path} was started with another recipe; different: {', '.join(changed)}.")
+        if (count := state.get("processes", 1)) != self.processes.count:
+            raise CheckpointError(
+                f"{path} was started with {count} processes, not {self.processes.count}: it would not end in the same "
+                f"weights. Start as many."
+            )
         self.model.load_state_dict(state["model"])
         if self.ema:
             self.ema.module.load_state_dict(state["ema"])
@@ -115,6 +121,7 @@ class Run:
             "model": self.model.state_dict(),
             "objective": self.objective.state_dict(),
             "schedule": self.schedule.state_dict(),
+            "processes": self.processes.count,
             "epoch": self.epoch,
             "history": self.history,
         }
@@ -126,7 +133,7 @@ class Run:
         recipe, size = self.recipe, self.recipe.size_at(self.epoch)
         seed = self._seed(self.epoch)
         self.model.train()
-        loader = self.processes.share(make_loader(recipe, self.faces, self.cfg, size, seed))
+        loader = self.processes.share(make_loader(recipe, self.faces, self.cfg, size, seed, self.processes.rank))
         terms: dict[str, float] = {}
         total, start = 0.0, time.monotonic()
         for step, (images, targets) in enumerate(loader, start=1):
@@ -140,8 +147,8 @@ class Run:
                 raise RecipeError(f"loss={recipe.loss!r} does not fit: {error}") from error
             if not math.isfinite(loss):
                 raise CheckpointError(
-                    f"The loss became {loss} in epoch {self.epoch + 1}, step {step}. The last finished epoch "
-                    f"is kept in {self.folder}; lower lr ({recipe.lr}) or set clip_grad."
+                    f"The loss or its gradient became {loss} in epoch {self.epoch + 1}, step {step}. The last finished "
+                    f"epoch is kept in {self.folder}; lower lr ({recipe.lr}) or set clip_grad."
                 )
             self.schedule.after_step(self.epoch, step)
             if self.ema:
@@ -197,9 +204,13 @@ class Run:
                 {"split": self.recipe.validation_split, "epoch": self.epoch, **result},
             )
         self._save()
+        self.write_history()
+        write_tensorboard(self.folder / "tensorboard", entry)
+
+    def write_history(self) -> None:
+        """Write what every epoch brought; a killed run may lack its last line."""
         write_json(self.folder / "history.json", self.history)
         write_history_csv(self.folder / "history.csv", self.history)
-        write_tensorboard(self.folder / "tensorboard", entry)
 
     def _best_at(self, size: int) -> float:
         return max((e["accuracy"] for e in self.history if e["size"] == size), default=-math.inf)
@@ -232,7 +243,10 @@ def train(recipe: Recipe, resume: bool = False, faces: dict[str, Faces] | None =
     if run.processes.is_main:
         clear_unfinished(folder)
         write_json(folder / "recipe.json", recipe.to_dict())
-        write_json(folder / "environment.json", environment())
+        # The first start's versions made the weights; a later one's stand beside them.
+        write_json(folder / f"environment{f'-after-{run.epoch}' if resume else ''}.json", environment())
+        if resume:
+            run.write_history()
     while not run.finished:
         entry = run.step_epoch()
         run.processes.say(

@@ -84,7 +84,7 @@ class Objective:
             self.optimizer = create_optimizer_v2(
                 model, opt=recipe.opt, lr=recipe.lr, weight_decay=recipe.weight_decay, **recipe.opt_kwargs
             )
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise RecipeError(f"opt={recipe.opt} does not take opt_kwargs={recipe.opt_kwargs}: {error}") from error
         if shared:
             self.optimizer.add_param_group({"params": shared, "weight_decay": 0.0})
@@ -134,10 +134,10 @@ class Objective:
         return loss
 
     def step(self, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Move the network and the centres down the loss of a batch, unless it is not finite.
+        """Move the network and the centres down the loss of a batch, unless loss or gradient is not finite.
 
         Returns:
-            The loss before the step, detached; `loss.last` holds its terms.
+            The loss before the step, detached, or what was not finite; `loss.last` holds its terms.
         """
         self.optimizer.zero_grad()
         if self.center_optimizer:
@@ -148,11 +148,16 @@ class Objective:
         loss.backward()
         if self.sam:
             terms = self.loss.last
+            for parameter in self.loss.parameters():
+                parameter.grad = None  # theirs too is the gradient of the second pass alone
             with frozen_statistics(self.model):
-                self.sam.second_gradient(lambda: self(images, targets))
+                again = self.sam.second_gradient(lambda: self(images, targets))
             self.loss.last = terms
-        if self.recipe.clip_grad:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_grad)
+            if not torch.isfinite(again):
+                return again.detach()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_grad or torch.inf)
+        if not torch.isfinite(norm):
+            return norm.detach()
         self.optimizer.step()
         if self.center_optimizer:
             self.center_optimizer.step()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from timm.layers import convert_sync_batchnorm
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -60,13 +62,17 @@ class Processes:
         if device == "cuda" and not torch.cuda.is_available():
             raise RecipeError("device='cuda' cannot be used: torch sees no GPU here. Take auto or cpu.")
         self._parallel = DistributedDataParallelKwargs()
+        alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
         self._accelerator = Accelerator(
-            cpu=device == "cpu",
+            # Alone, this class chooses the device: accelerate keeps the first one of a Python process.
+            cpu=alone or device == "cpu",
             mixed_precision="no",  # the loop's own autocast
             dataloader_config=DataLoaderConfiguration(split_batches=True, non_blocking=True),
             kwargs_handlers=[self._parallel],
         )
         self.device = self._accelerator.device
+        if alone and device != "cpu" and torch.cuda.is_available():
+            self.device = torch.device("cuda")
         self.rank, self.count = self._accelerator.process_index, self._accelerator.num_processes
 
     @property
@@ -85,7 +91,7 @@ class Processes:
         if self.count == 1:
             return network
         if sync_bn and self.device.type == "cuda":
-            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+            network = convert_sync_batchnorm(network)  # timm's keeps the activations of its own BatchNorms
         self._parallel.find_unused_parameters = unused
         wrapped: nn.Module = self._accelerator.prepare_model(network)
         return wrapped

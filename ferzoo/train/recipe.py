@@ -37,7 +37,7 @@ class Recipe:
         sched: `onecycle`, `plateau` or `none` of torch, or timm's `cosine`, `tanh`, `step`, `multistep` or `poly`.
         sched_kwargs: Further arguments of it, `{decay_epochs: 15, decay_rate: 0.1}`; `{patience: 9}` for `plateau`.
         weight_decay: Decoupled weight decay of weights that are not 1-D.
-        warmup: Fraction of the run in which the learning rate rises.
+        warmup: Fraction of the run in which the learning rate rises; not with `plateau` and `none`.
         loss: Sum of losses, `"ce + 1.0*cosine_harmony(alpha=0.1)"`, or a mapping from names to weights or arguments.
         soft: Train on the vote distribution; otherwise on the majority.
         grayscale: Take the colours away, as FER-2013's faces have none; false for photographs in colour.
@@ -63,7 +63,7 @@ class Recipe:
         sync_bn: BatchNorm statistics over all processes, on GPUs.
         threads: CPU threads, 0 for torch's choice.
         workers: Processes that load images, 0 for the main one.
-        device: `auto` for a GPU where there is one, or `cpu`.
+        device: `auto` for a GPU where there is one, `cpu` or `cuda`.
         limit: Train on the first rows only, 0 for all; for trials.
     """
 

@@ -29,6 +29,8 @@ class Schedule:
         """
         self.per_step = True
         self.steps = steps
+        if recipe.sched in ("onecycle", "none") and recipe.sched_kwargs:
+            raise RecipeError(f"sched={recipe.sched} takes no sched_kwargs, got {recipe.sched_kwargs}.")
         if recipe.sched == "onecycle":
             # OneCycleLR divides by the steps that it rises and falls: neither may be none.
             total = max(4, recipe.epochs * steps)
@@ -44,27 +46,27 @@ class Schedule:
             self.per_step = False
             try:
                 self.inner = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, "max", **recipe.sched_kwargs)
-            except TypeError as error:
+            except (TypeError, ValueError, ZeroDivisionError) as error:
                 raise self._refused(recipe, error) from error
             return
-        warmup = recipe.warmup * recipe.epochs
+        warmup = max(1, round(recipe.warmup * recipe.epochs)) if recipe.warmup else 0
         kwargs: dict[str, Any] = {"warmup_lr": recipe.lr / 100, "min_lr": 0.0, **recipe.sched_kwargs}
         try:
             self.inner, _ = create_scheduler_v2(
                 optimizer,
                 sched=recipe.sched,
-                num_epochs=recipe.epochs,
-                warmup_epochs=max(1, round(warmup)) if warmup else 0,
+                num_epochs=max(1, recipe.epochs - warmup),  # timm adds the warmup before them
+                warmup_epochs=warmup,
                 warmup_prefix=True,
                 step_on_epochs=False,
                 updates_per_epoch=steps,
                 **kwargs,
             )
-        except TypeError as error:
+        except (TypeError, ValueError, ZeroDivisionError) as error:
             raise self._refused(recipe, error) from error
 
     @staticmethod
-    def _refused(recipe: Recipe, error: TypeError) -> RecipeError:
+    def _refused(recipe: Recipe, error: Exception) -> RecipeError:
         return RecipeError(f"sched={recipe.sched} does not take sched_kwargs={recipe.sched_kwargs}: {error}")
 
     def after_step(self, epoch: int, step: int) -> None:

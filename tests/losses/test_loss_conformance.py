@@ -216,3 +216,14 @@ def test_a_loss_takes_its_part_of_the_dict(name: str, x: torch.Tensor, labels: t
     assert torch.equal(loss(outputs, labels), loss(part, labels))
     with pytest.raises(LossError, match="gives only embedding"):
         loss({"embedding": x}, labels)
+
+
+@pytest.mark.parametrize("form", ["released", "equation", "separating"])
+@pytest.mark.parametrize("value", [0.1, 1.0, 12345.678])
+def test_rows_of_equal_elements_have_no_direction(form: str, value: float) -> None:
+    """What is left of them less their mean is rounding: it must not be blown up to a gradient."""
+    loss = ferzoo.create_loss("cosine_harmony", num_classes=8, feat_dim=256, form=form)
+    x = torch.full((16, 256), value) * torch.linspace(0.5, 2, 16).unsqueeze(1)
+    x.requires_grad_()
+    loss(x, torch.arange(16) % 8).backward()
+    assert x.grad is not None and x.grad.abs().max() < 1

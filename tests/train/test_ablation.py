@@ -136,7 +136,10 @@ def test_a_stopped_arm_goes_on_and_a_finished_one_is_read(
     history = json.loads((tmp_path / "whole" / "history.json").read_text())
     assert whole["accuracy"] == history[-1]["accuracy"]
     monkeypatch.setattr(ablation, "Run", None)  # nothing is trained again
-    assert ablation.run_arm(recipe(tmp_path / "whole"), splits)["accuracy"] == whole["accuracy"]
+    again = ablation.run_arm(recipe(tmp_path / "whole", ablation.ARMS["released"]), splits)
+    assert again["accuracy"] == whole["accuracy"]
+    with pytest.raises(FerzooError, match="was run with another recipe; different: loss"):
+        ablation.run_arm(recipe(tmp_path / "whole"), splits)
 
 
 def test_the_command_reports_what_has_finished(

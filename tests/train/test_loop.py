@@ -96,7 +96,7 @@ def test_a_loss_that_is_no_number_stops_and_says_so(tmp_path: Path, splits: dict
     kept = (tmp_path / "state.pt").read_bytes()
     with torch.no_grad():
         next(run.model.parameters()).fill_(float("nan"))
-    with pytest.raises(CheckpointError, match=r"loss became nan in epoch 2, step 1.*lower lr"):
+    with pytest.raises(CheckpointError, match=r"loss or its gradient became nan in epoch 2, step 1.*lower lr"):
         run.step_epoch()
     assert (tmp_path / "state.pt").read_bytes() == kept
 

@@ -56,6 +56,13 @@ def test_cosine_is_the_equation() -> None:
     assert rates == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("sched", ["cosine", "tanh"])
+def test_a_curve_with_warmup_ends_at_zero(sched: str) -> None:
+    rates = walk(*make(sched, warmup=0.25), range(8), [0.0] * 8)
+    assert max(rates) == pytest.approx(0.1, rel=0.05) and rates.index(max(rates)) in range(9, 12)
+    assert rates[-1] < 0.005
+
+
 def test_warmup_rises_and_step_falls_tenfold() -> None:
     rates = walk(*make("step", warmup=0.25, sched_kwargs={"decay_epochs": 3, "decay_rate": 0.1}), range(8), [0.0] * 8)
     assert rates[0] == pytest.approx(0.001)
@@ -74,5 +81,9 @@ def test_a_plateau_lowers_the_rate() -> None:
 def test_a_wrong_argument_is_named() -> None:
     with pytest.raises(RecipeError, match="sched=cosine does not take sched_kwargs={'decay': 3}"):
         make("cosine", sched_kwargs={"decay": 3})
+    with pytest.raises(RecipeError, match="sched=onecycle takes no sched_kwargs"):
+        make("onecycle", sched_kwargs={"decay_rate": 3})
+    with pytest.raises(RecipeError, match="sched=plateau does not take"):
+        make("plateau", sched_kwargs={"factor": 2.0})
     with pytest.raises(RecipeError, match="sched must be one of .* got 'cosin'. Did you mean cosine"):
         Recipe(sched="cosin")

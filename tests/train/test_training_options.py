@@ -14,7 +14,7 @@ import torch
 
 import ferzoo
 from ferzoo.data.faces import Faces
-from ferzoo.errors import RecipeError
+from ferzoo.errors import CheckpointError, RecipeError
 from ferzoo.labels import FERPLUS
 from ferzoo.train import loop
 from ferzoo.train.batches import class_weights, make_loader, make_mixing
@@ -150,6 +150,62 @@ def test_sam_steps_from_where_it_stood_by_the_gradient_nearby(tmp_path: Path, sp
     for (name, ours), theirs in zip(run.model.named_buffers(), twin.model.buffers(), strict=True):
         if not name.endswith("num_batches_tracked"):
             assert torch.allclose(ours, theirs, atol=1e-6), name
+
+
+def test_sam_moves_centres_by_one_gradient(tmp_path: Path, splits: dict[str, Faces]) -> None:
+    x, y, moved = torch.randn(8, 3, 32, 32), torch.eye(8), []
+    for radius in (0.0, 1e-9):
+        run = Run(recipe(tmp_path / str(radius), sam=radius, loss="ce + 0.1*affinity + 0.1*center"), splits)
+        run.model.train()
+        before = {k: v.clone() for k, v in run.objective.loss.state_dict().items()}
+        run.objective.step(x, y)
+        moved.append({k: v - before[k] for k, v in run.objective.loss.state_dict().items()})
+    for key, plain in moved[0].items():
+        assert plain.any() and torch.allclose(moved[1][key], plain, rtol=1e-3, atol=1e-6), key
+
+
+def test_a_gradient_that_is_not_finite_moves_nothing(tmp_path: Path, splits: dict[str, Faces]) -> None:
+    run = Run(recipe(tmp_path), splits)
+    next(run.model.parameters()).register_hook(lambda grad: grad + torch.nan)
+    before = {k: v.clone() for k, v in run.model.named_parameters()}
+    with pytest.raises(CheckpointError, match=r"loss or its gradient became nan in epoch 1, step 1"):
+        run.step_epoch()
+    assert all(torch.equal(v, before[k]) for k, v in run.model.named_parameters())
+
+
+def test_workers_of_every_process_augment_their_own_way() -> None:
+    rows = faces(16, 0)
+    same = Faces(rows.images[[0] * 16], rows.targets, rows.labels, FERPLUS)
+    batches = [next(iter(make_loader(recipe(workers=1), same, CFG, 32, 5, rank)))[0] for rank in (0, 1)]
+    assert not torch.equal(*batches)
+    orders = [list(make_loader(recipe(), rows, CFG, 32, 5, rank).sampler) for rank in (0, 1)]
+    assert orders[0] == orders[1]
+
+
+def test_patience_counts_at_the_last_size_alone(
+    tmp_path: Path, splits: dict[str, Faces], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([50.0, 40.0, 40.0, 30.0, 31.0, 31.0])
+
+    def measured(*_: Any, **__: Any) -> dict[str, Any]:
+        return {"accuracy": next(scores), "macro_f1": 0.0, "unseen": {"accuracy": 0.0}}
+
+    monkeypatch.setattr(loop, "evaluate", measured)
+    train(recipe(tmp_path, epochs=6, patience=2, sizes={0: 32, 3: 40}), faces=splits)
+    history = json.loads((tmp_path / "history.json").read_text())
+    assert len(history) == 6
+    assert json.loads((tmp_path / "metrics.json").read_text())["epoch"] == 5
+
+
+def test_resuming_repairs_a_history_that_a_kill_cut_short(tmp_path: Path, splits: dict[str, Faces]) -> None:
+    folder = train(recipe(tmp_path), faces=splits)
+    whole = (folder / "history.json").read_text()
+    first = (folder / "environment.json").read_text()
+    (folder / "history.json").write_text("[]")
+    (folder / "history.csv").unlink()
+    train(recipe(tmp_path), resume=True, faces=splits)
+    assert (folder / "history.json").read_text() == whole and (folder / "history.csv").is_file()
+    assert (folder / "environment.json").read_text() == first and (folder / "environment-after-2.json").is_file()
 
 
 def test_distillation_is_hintons() -> None:
