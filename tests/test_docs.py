@@ -215,15 +215,21 @@ def test_measured_losses_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     module, path = hooks(), tmp_path / "losses.json"
     monkeypatch.setattr("doc_tools.ablation.RESULTS", path)
     assert module.table("loss-ablation") == "No run has been recorded yet."
-    row = {"loss": "ce", "seeds": [0, 1], "accuracy": 71.0, "accuracy_unseen": 70.0, "differences": {}}
+    row = {"arm": "plain", "loss": "ce", "seeds": [0, 1], "accuracy": 71.0, "accuracy_unseen": 70.0, "differences": {}}
     row |= {"intra": 0.25, "inter": 0.5, "ratio": 0.5}
-    paired = {**row, "loss": "ce + center", "paired": {"mean": 0.5, "low": -0.25, "high": 1.25}}
-    single = {**row, "loss": "ce + affinity", "seeds": [0], "differences": {"0": -1.0}}
+    paired = {**row, "arm": "center", "loss": "ce + center", "paired": {"mean": 0.5, "low": -0.25, "high": 1.25}}
+    paired["differences"] = {"0": 0.0, "1": 1.0}
+    single = {**row, "arm": "affinity", "loss": "ce + affinity", "seeds": [0], "differences": {"0": -1.0}}
     path.write_text(json.dumps({"command": "python X", "summary": [row, paired, single]}), encoding="utf-8")
     table = module.table("loss-ablation")
     assert "| `ce` | 2 | 71.00 |  | 70.00 | 0.250 | 0.500 | 0.500 |" in table
     assert "| `ce + center` | 2 | 71.00 | +0.50 [-0.25, +1.25] |" in table
     assert "| `ce + affinity` | 1 | 71.00 | -1.00 |" in table and "`python X`" in table
+    # The plot goes from -1.5 to 1.5 points over 430 units, from 170 on.
+    [picture] = re.findall(r"<svg.*</svg>", table)
+    ElementTree.fromstring(picture)
+    assert "plain" not in picture and picture.count("<circle") == 2
+    assert 'cx="456.7"' in picture and 'cx="241.7"' in picture and "M349.2 17.0H564.2" in picture
 
 
 def test_every_module_that_the_reference_names_exists() -> None:
