@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -152,16 +153,12 @@ AFFECTNET8_DATASET = Dataset(
     read=read,
     notes=f"{_NOTES} The numbered download is also accepted with 3,999 validation images.",
 )
-AFFECTNET7_DATASET = Dataset(
+AFFECTNET7_DATASET = replace(
+    AFFECTNET8_DATASET,
     name="affectnet7",
     title="AffectNet-7",
     summary="AffectNet without contempt: faces from a web search, colour, 7 classes.",
     labels=AFFECTNET7,
     counts=COUNTS7,
-    layouts=_LAYOUTS,
-    obtain=_OBTAIN,
-    citation=_CITATION,
-    terms=_TERMS,
-    read=read,
     notes=_NOTES,
 )

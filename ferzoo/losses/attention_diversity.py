@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import torch
 import torch.nn.functional as F
 
 from ..registry.register import register_loss
-from .base import FerLoss, stack_heads
+from .base import HeadsLoss
 
 __all__ = ["AttentionDiversityLoss"]
 
 
 @register_loss("attention_diversity", example={"num_classes": 4, "feat_dim": 6})
-class AttentionDiversityLoss(FerLoss):
+class AttentionDiversityLoss(HeadsLoss):
     r"""Attention diversity: the heads are to look at different places.
 
     Zhang et al. 2023, "A Dual-Direction Attention Mixed Feature Network for Facial Expression
@@ -35,24 +34,9 @@ class AttentionDiversityLoss(FerLoss):
     """
 
     takes = ("attention",)
-    uses_labels = False
 
-    def __init__(self, num_classes: int | None = None, feat_dim: int | None = None) -> None:
-        """See the class."""
-        super().__init__()
-
-    def forward(
-        self,
-        inputs: torch.Tensor | Sequence[torch.Tensor] | Mapping[str, torch.Tensor],
-        labels: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """Return the loss, a scalar.
-
-        Args:
-            inputs: Maps (N, h, D, H, W), h tensors (N, D, H, W), or a dict of `forward_train`.
-            labels: Not used.
-        """
-        maps = stack_heads(self.pick(inputs)[0], "AttentionDiversityLoss")
-        pairs = list(combinations(maps.unbind(1), 2))
+    def compute(self, heads: torch.Tensor) -> torch.Tensor:
+        """The equation above."""
+        pairs = list(combinations(heads.unbind(1), 2))
         difference = torch.stack([F.mse_loss(a, b) for a, b in pairs]).sum()
-        return len(pairs) / (difference + torch.finfo(maps.dtype).eps)
+        return len(pairs) / (difference + torch.finfo(heads.dtype).eps)

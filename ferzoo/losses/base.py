@@ -13,7 +13,7 @@ from torch import nn
 from ..errors import LossError
 from .labels import class_probabilities
 
-__all__ = ["CenterBasedLoss", "FeatureLoss", "FerLoss", "stack_heads", "unit"]
+__all__ = ["CenterBasedLoss", "FeatureLoss", "FerLoss", "HeadsLoss", "unit"]
 
 #: Norm under which a vector has no direction: its cosine is 0, and so is its gradient.
 NO_DIRECTION = 1e-8
@@ -164,7 +164,38 @@ def unit(x: torch.Tensor, centered: bool = False) -> torch.Tensor:
     return torch.where(norm > least, F.normalize(x, dim=-1, eps=NO_DIRECTION), torch.zeros_like(x))
 
 
-def stack_heads(heads: torch.Tensor | Sequence[torch.Tensor], loss: str) -> torch.Tensor:
+class HeadsLoss(FerLoss):
+    """Base of losses that compare the heads of a network: no labels, two heads or more.
+
+    Raises:
+        LossError: When called with fewer than two heads, or heads of different shapes.
+    """
+
+    uses_labels = False
+
+    def __init__(self, num_classes: int | None = None, feat_dim: int | None = None) -> None:
+        """Take the two sizes that every loss can be built with, and use neither."""
+        super().__init__()
+
+    def forward(
+        self,
+        inputs: torch.Tensor | Sequence[torch.Tensor] | Mapping[str, torch.Tensor],
+        labels: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Return the loss, a scalar.
+
+        Args:
+            inputs: Outputs (N, h, ...) of h heads, h tensors (N, ...), or a dict of `forward_train`.
+            labels: Not used.
+        """
+        return self.compute(_stack_heads(self.pick(inputs)[0], type(self).__name__))
+
+    def compute(self, heads: torch.Tensor) -> torch.Tensor:
+        """The loss itself, of heads (N, h, ...) in float32 at least; a subclass writes its equation here."""
+        raise NotImplementedError
+
+
+def _stack_heads(heads: torch.Tensor | Sequence[torch.Tensor], loss: str) -> torch.Tensor:
     """Outputs of several heads as one tensor (N, h, ...), in float32 at least.
 
     Args:

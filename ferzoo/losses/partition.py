@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import torch
 
 from ..registry.register import register_loss
-from .base import FerLoss, stack_heads
+from .base import HeadsLoss
 
 __all__ = ["PartitionLoss"]
 
 
 @register_loss("partition", example={"num_classes": 4, "feat_dim": 6})
-class PartitionLoss(FerLoss):
+class PartitionLoss(HeadsLoss):
     r"""Partition: attention heads are to give different features.
 
     Wen et al. 2023, "Distract Your Attention", section 3.3. With h heads of a face and v the mean, over
@@ -33,23 +31,8 @@ class PartitionLoss(FerLoss):
     """
 
     takes = ("heads",)
-    uses_labels = False
 
-    def __init__(self, num_classes: int | None = None, feat_dim: int | None = None) -> None:
-        """See the class."""
-        super().__init__()
-
-    def forward(
-        self,
-        inputs: torch.Tensor | Sequence[torch.Tensor] | Mapping[str, torch.Tensor],
-        labels: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """Return the loss, a scalar.
-
-        Args:
-            inputs: Heads (N, h, D), h tensors (N, D), or a dict of `forward_train`.
-            labels: Not used.
-        """
-        heads = stack_heads(self.pick(inputs)[0], "PartitionLoss")
+    def compute(self, heads: torch.Tensor) -> torch.Tensor:
+        """The equation above."""
         variance = heads.var(1).mean().clamp(min=torch.finfo(heads.dtype).eps)
         return torch.log1p(heads.shape[1] / variance)

@@ -14,8 +14,7 @@ import torch
 from safetensors.torch import load, save
 from torch import nn
 
-from ..registry.lookup import find_registered
-from ..registry.register import Registered, registered
+from .built_by import built_by
 from .graphs import GRAPH_CHECKS
 from .report import Check, Report, randomise, run_checks
 from .subject import batch
@@ -167,16 +166,8 @@ def check_block(
         UnknownNameError: If the name is not registered, or `skip` names no check.
         ValueError: If an argument is needed for which there is no example.
     """
-    item: Registered | None
-    if isinstance(name_or_block, str):
-        item = find_registered("block", name_or_block)
-    else:
-        item = next((i for i in registered("block").values() if i.make is name_or_block), None)
-    make: Any = item.make if item else name_or_block
-    if not callable(make) or isinstance(make, nn.Module):
-        raise TypeError(f"check_block takes a name, or a class or function that builds a block, got {make!r:.80}.")
-    name = item.name if item else getattr(make, "__name__", "The block")
-    arguments = {**(item.example if item else {}), **kwargs}
+    name, make, example = built_by("block", name_or_block)
+    arguments = {**example, **kwargs}
     example_size = arguments.pop("input_size", None)
     arguments.update(_example(make, arguments))
     with torch.random.fork_rng(devices=[]):

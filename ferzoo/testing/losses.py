@@ -13,8 +13,7 @@ from safetensors.torch import load, save
 from torch import nn
 
 from ..registry.composite import outputs_taken, sizes_accepted
-from ..registry.lookup import find_registered
-from ..registry.register import Registered, registered
+from .built_by import built_by
 from .report import Check, Report, run_checks
 
 __all__ = ["LOSS_CHECKS", "check_loss"]
@@ -222,16 +221,8 @@ def check_loss(name_or_loss: str | Callable[..., nn.Module], *, skip: Collection
         ValueError: If the loss cannot be built with those arguments.
         TypeError: If it is neither a name nor something that builds a loss.
     """
-    item: Registered | None
-    if isinstance(name_or_loss, str):
-        item = find_registered("loss", name_or_loss)
-    else:
-        item = next((i for i in registered("loss").values() if i.make is name_or_loss), None)
-    make: Any = item.make if item else name_or_loss
-    if not callable(make) or isinstance(make, nn.Module):
-        raise TypeError(f"check_loss takes a name, or a class or function that builds a loss, got {make!r:.80}.")
-    arguments = {**sizes_accepted(make, CLASSES, WIDTH), **(item.example if item else {}), **kwargs}
-    name = item.name if item else getattr(make, "__name__", "The loss")
+    name, make, example = built_by("loss", name_or_loss)
+    arguments = {**sizes_accepted(make, CLASSES, WIDTH), **example, **kwargs}
     subject = _Loss(make, arguments)
     with torch.random.fork_rng(devices=[]):
         try:

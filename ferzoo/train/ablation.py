@@ -26,7 +26,7 @@ from ..data.transforms import eval_transform
 from ..errors import RecipeError, UnknownNameError
 from .checkpoint import write_json
 from .loop import Run
-from .recipe import Recipe
+from .recipe import WHERE, Recipe
 
 __all__ = ["BASELINE", "PAIRED", "SINGLE", "interval", "run_arm", "summarise"]
 
@@ -48,8 +48,6 @@ SINGLE: dict[str, str] = {
     "arcface": "ce + 0.01*arcface(majority=True)",
 }
 ARMS = {**PAIRED, **SINGLE}
-#: Fields of a recipe that say where it ran and not what it computed.
-WHERE = ("data", "out", "threads", "workers", "device", "compile")
 #: Two-sided 95 % quantiles of Student's t distribution by degrees of freedom, from 1.
 _T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 

@@ -20,7 +20,7 @@ from .evaluate import evaluate
 from .network import build_network, cfg_to_come
 from .objective import Objective
 from .processes import Processes
-from .recipe import Recipe
+from .recipe import WHERE, Recipe
 from .records import environment, write_history_csv, write_tensorboard
 from .schedule import Schedule
 from .splits import read_splits
@@ -98,9 +98,8 @@ class Run:
         state = load_state(path)
         mine, other = self.recipe.to_dict(), state["recipe"]
         # Where it runs and where it lies may change; what it computes may not.
-        free = {"out", "data", "threads", "workers", "device", "compile"}
         defaults = Recipe().to_dict()
-        changed = [k for k in mine if k not in free and mine[k] != other.get(k, defaults[k])]
+        changed = [k for k in mine if k not in WHERE and mine[k] != other.get(k, defaults[k])]
         if changed:
             raise CheckpointError(f"{path} was started with another recipe; different: {', '.join(changed)}.")
         if (count := state.get("processes", 1)) != self.processes.count:
@@ -195,7 +194,7 @@ class Run:
         return entry
 
     def _write(self, entry: dict[str, Any], result: dict[str, Any], measured: Any, best: float) -> None:
-        # Weights of a smaller size are not what the run is for, unless it ends there.
+        # Weights of a smaller size are not what the run is for.
         if entry["size"] == self.cfg["input_size"][1] and result["accuracy"] > best:
             extra = {"grayscale": self.recipe.grayscale, "labels": self.recipe.dataset, "epoch": self.epoch}
             write_checkpoint(self.folder, measured, self.cfg, extra, self.recipe.model_kwargs)

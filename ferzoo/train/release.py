@@ -21,13 +21,12 @@ from ..weights.configs import config_folder, wheel_folder
 from ..weights.files import write_atomically
 from ..weights.resolve import sha256_of
 from .evaluate import evaluate
+from .recipe import WHERE
 
 __all__ = ["release"]
 
 #: Fields of timm's cfg that a checkpoint may change; the rest is the architecture's.
 _CFG = ("input_size", "pool_size", "mean", "std", "interpolation", "crop_pct", "crop_mode")
-#: Fields of a recipe that say where it ran and not what it computed.
-_WHERE = ("data", "out", "threads", "device", "compile")
 
 
 def release(run: Path, tag: str, data: Path, size: int | None = None, note: str = "") -> Path:
@@ -99,7 +98,7 @@ def release(run: Path, tag: str, data: Path, size: int | None = None, note: str 
         "metrics": metrics,
         "training": {
             "epoch": config["ferzoo"]["epoch"],
-            "recipe": {key: value for key, value in recipe.items() if key not in _WHERE},
+            "recipe": {key: value for key, value in recipe.items() if key not in WHERE},
             "note": note,
         },
     }
