@@ -19,6 +19,10 @@ from .lazy_images import LazyImages, map_images
 __all__ = ["FaceDataset", "Faces"]
 
 
+#: Images whose pixels are compared at a time, between two reports of progress.
+CHUNK = 2048
+
+
 @dataclass(frozen=True)
 class Faces:
     """Faces with their targets.
@@ -97,10 +101,21 @@ class Faces:
         """
         return map_images(_digest, self.images)
 
-    def unseen(self, trained_on: Faces) -> np.ndarray:
-        """Mask (N,) of the faces that are not, pixel for pixel, among those trained on."""
-        seen = set(trained_on.digests())
-        return np.array([digest not in seen for digest in self.digests()], dtype=bool)
+    def unseen(self, trained_on: Faces, progress: Callable[[int, int], None] | None = None) -> np.ndarray:
+        """Mask (N,) of the faces that are not, pixel for pixel, among those trained on.
+
+        Args:
+            trained_on: The others.
+            progress: Told how many images have been looked at, and how many there are.
+        """
+        total, found = len(trained_on) + len(self), list[bytes]()
+        for part in (trained_on, self):
+            for start in range(0, len(part), CHUNK):
+                found += part.take(slice(start, start + CHUNK)).digests()
+                if progress:
+                    progress(len(found), total)
+        seen = set(found[: len(trained_on)])
+        return np.array([digest not in seen for digest in found[len(trained_on) :]], dtype=bool)
 
 
 def _digest(image: np.ndarray) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -16,9 +17,6 @@ __all__ = ["Measured", "Progress", "read_measured", "unseen_rows"]
 
 #: Called with what is being done, how much of it is done, and how much there is, 0 where that is not known.
 Progress = Callable[[str, int, int], None]
-
-#: Images whose pixels are compared at a time, between two reports of progress.
-_CHUNK = 2048
 
 
 @dataclass(frozen=True)
@@ -91,12 +89,7 @@ def unseen_rows(faces: Faces, trained_on: Faces, progress: Progress | None = Non
         trained_on: Those trained on.
         progress: Told how many images have been looked at.
     """
-    total = len(trained_on) + len(faces)
-    found: list[bytes] = []
-    for part in (trained_on, faces):
-        for start in range(0, len(part), _CHUNK):
-            found += part.take(slice(start, start + _CHUNK)).digests()
-            if progress:
-                progress("looking for images that are also in train", len(found), total)
-    seen = set(found[: len(trained_on)])
-    return np.array([digest not in seen for digest in found[len(trained_on) :]], dtype=bool)
+    if progress is None:
+        return faces.unseen(trained_on)
+    told = partial(progress, "looking for images that are also in train")
+    return faces.unseen(trained_on, told)

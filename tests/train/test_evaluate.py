@@ -167,7 +167,7 @@ def test_from_a_folder(folder: Path, checkpoint: Path) -> None:
 
 
 def test_unseen_rows_are_those_of_the_faces(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ferzoo.train.measured._CHUNK", 1)
+    monkeypatch.setattr("ferzoo.data.faces.CHUNK", 1)
     faces, train = (read_measured(folder, "folder", split).faces for split in ("validation", "train"))
     told: list[tuple] = []
     mask = unseen_rows(faces, train, lambda *news: told.append(news))
