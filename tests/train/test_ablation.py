@@ -12,22 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from noise import faces
 
 from ferzoo.data.faces import Faces
 from ferzoo.data.separation import class_distances
 from ferzoo.errors import FerzooError
-from ferzoo.labels import FERPLUS
 from ferzoo.train import ablation
 from ferzoo.train.loop import Run
 from ferzoo.train.objective import Objective
 from ferzoo.train.recipe import Recipe
-
-
-def faces(count: int, seed: int) -> Faces:
-    rng = np.random.default_rng(seed)
-    labels = np.arange(count) % 8
-    images = rng.integers(0, 256, (count, 48, 48), dtype=np.uint8)
-    return Faces(images, np.eye(8, dtype=np.float32)[labels], labels, FERPLUS)
 
 
 @pytest.fixture(scope="module")

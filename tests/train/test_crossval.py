@@ -9,22 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from noise import faces
 from PIL import Image
 
 from ferzoo.cli.main import main
 from ferzoo.data.faces import Faces
 from ferzoo.errors import CheckpointError
-from ferzoo.labels import FERPLUS
 from ferzoo.train.crossval import cross_validate
 from ferzoo.train.recipe import Recipe
 
 
 @pytest.fixture(scope="module")
 def rows() -> dict[str, Faces]:
-    rng = np.random.default_rng(0)
-    labels = np.arange(24) % 8
-    images = rng.integers(0, 256, (24, 48, 48), dtype=np.uint8)
-    return {"train": Faces(images, np.eye(8, dtype=np.float32)[labels], labels, FERPLUS)}
+    return {"train": faces(24, 0)}
 
 
 def recipe(out: Path) -> Recipe:

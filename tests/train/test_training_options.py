@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from noise import faces
 
 import ferzoo
 from ferzoo.data.faces import Faces
@@ -26,13 +27,6 @@ from ferzoo.train.splits import read_splits
 from ferzoo.train.teacher import Teacher, distillation_loss
 
 CFG = {"input_size": (3, 32, 32), "mean": (0.5,) * 3, "std": (0.5,) * 3, "interpolation": "bicubic", "crop_pct": 1.0}
-
-
-def faces(count: int, seed: int) -> Faces:
-    rng = np.random.default_rng(seed)
-    labels = np.arange(count) % 8
-    images = rng.integers(0, 256, (count, 48, 48), dtype=np.uint8)
-    return Faces(images, np.eye(8, dtype=np.float32)[labels], labels, FERPLUS)
 
 
 @pytest.fixture(scope="module")
