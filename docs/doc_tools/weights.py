@@ -71,7 +71,7 @@ def files() -> str:
     parts = []
     for c in checkpoints().values():
         shipped = (wheel_folder() / c.file).is_file()
-        where = f"the Hub, {c.repo}" if c.repo else "a folder in `FERZOO_WEIGHTS`"
+        where = f"the Hub, {c.repo}" if c.repo else "`hub_configs/weights` of the repository"
         facts: dict[str, Any] = {"licence": c.license, "classes": f"`{c.labels}`", "sha256": f"`{c.sha256}`"}
         facts["from"] = "this package" if shipped else where
         for title, values in (("cfg", c.cfg), ("ferzoo", c.ferzoo), ("training", c.training)):

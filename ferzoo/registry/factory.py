@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import CheckpointError, PluginConflictError, PluginLoadError, RegistrationError, UnknownNameError
 from ..weights.configs import checkpoints
-from ..weights.resolve import Weights, local_checkpoints, resolve
+from ..weights.folders import Weights, local_checkpoints
+from ..weights.resolve import resolve
 from ..weights.safe import refuse_pickled_repository, refuse_pickled_sources
 from . import entry_points as ep
 from .lookup import find_registered, load_model
@@ -57,13 +58,14 @@ def list_models(filter: str = "", pretrained: bool = False) -> list[str]:  # noq
     Args:
         filter: Wildcard pattern as timm's, for example ``"lfn*"``; empty for all.
         pretrained: List the names with tag of checkpoints that have weights instead, ``"lfnsb.ferplus"``:
-            those of the zoo, and those in the folders of FERZOO_WEIGHTS.
+            those of the zoo that are here or on the Hub, those in the folders of FERZOO_WEIGHTS, and those that
+            `ferzoo pull` keeps in the cache.
     """
     ep.warn_broken(["model"])
     names = list(ep.entries("model"))
     if pretrained:
         local = [name for name in local_checkpoints() if name.partition(".")[0] in names]
-        names = sorted({*checkpoints(), *local})
+        names = sorted({*local, *(c.name for c in checkpoints().values() if c.repo or c.shipped())})
     return _match(names, filter)
 
 

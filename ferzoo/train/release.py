@@ -1,7 +1,7 @@
-"""From a training run to weights that ship: float16, their sha256, and the YAML that states both.
+"""From a training run to weights that ship: float16, their sha256, the YAML that states both, and the run's log.
 
-Run `python -m ferzoo.train.release RUN --tag ferplus --data FOLDER` in a checkout, then
-`python docs/hooks.py README.md`, which brings its tables up to date.
+Run `python -m ferzoo.train.release RUN --data FOLDER` in a checkout, then `python docs/hooks.py README.md`, which
+brings its tables up to date. A checkpoint of a new name gets its line in pyproject.toml.
 """
 
 from __future__ import annotations
@@ -14,30 +14,36 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from ..data.fer2013 import read_ferplus
+from ..data.readers import find_dataset
 from ..errors import CheckpointError
 from ..registry.factory import create_model
-from ..weights.configs import config_folder, wheel_folder
+from ..weights.configs import Checkpoint, config_folder, wheel_folder
 from ..weights.files import write_atomically
-from ..weights.resolve import sha256_of
+from ..weights.folders import sha256_of
+from .checkpoint import write_json
 from .evaluate import evaluate
+from .measured import read_measured
 from .recipe import WHERE
+from .records import write_history_csv
 
-__all__ = ["release"]
+__all__ = ["IN_WHEEL", "release"]
+
+#: Weights that the package carries; all others lie in hub_configs/weights, in a checkout alone.
+IN_WHEEL = ("lfnsb.ferplus", "lanmsff.ferplus", "lanmsff.fer2013")
 
 #: Fields of timm's cfg that a checkpoint may change; the rest is the architecture's.
 _CFG = ("input_size", "pool_size", "mean", "std", "interpolation", "crop_pct", "crop_mode")
 
 
-def release(run: Path, tag: str, data: Path, size: int | None = None, note: str = "") -> Path:
-    """Write the weights of a run to the package and their facts to hub_configs.
+def release(run: Path, data: Path, tag: str = "", size: int | None = None, note: str = "") -> Path:
+    """Write the weights of a run, and their facts and the run's log to hub_configs.
 
     The metrics are measured here, on the float16 weights as they ship; nothing is written before.
 
     Args:
         run: Folder that `ferzoo train` wrote.
-        tag: Tag of the checkpoint.
-        data: Folder with FERPlus' parquet files.
+        data: Folder of the data set that it was trained on.
+        tag: Tag of the checkpoint, the name of the data set where empty.
         size: Input side in pixels, that of the run's best epoch where None.
         note: What the recipe does not say of the training.
 
@@ -51,18 +57,13 @@ def release(run: Path, tag: str, data: Path, size: int | None = None, note: str 
 
     if not (run / "config.json").is_file():
         raise CheckpointError(f"{run} holds no finished epoch at its last size: there is no config.json.")
-    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
-    recipe = json.loads((run / "recipe.json").read_text(encoding="utf-8"))
-    architecture = config["architecture"]
+    config, recipe, history = (
+        json.loads((run / f"{name}.json").read_text(encoding="utf-8")) for name in ("config", "recipe", "history")
+    )
+    dataset = recipe.get("dataset", "ferplus")
+    architecture, tag = config["architecture"], tag or dataset
     name = f"{architecture}.{tag}"
-    # The counter of seen batches is no weight; torch fills it in where it is absent.
-    tensors = {
-        key: tensor.half()
-        for key, tensor in load_file(run / "model.safetensors").items()
-        if not key.endswith("num_batches_tracked")
-    }
-    if wide := [key for key, tensor in tensors.items() if not tensor.isfinite().all()]:
-        raise CheckpointError(f"{run}: not finite in float16: {', '.join(wide[:5])}.")
+    tensors = _half(run)
 
     model: Any = create_model(architecture, num_classes=config["num_classes"], **config.get("model_args", {}))
     model.load_state_dict({key: tensor.float() for key, tensor in tensors.items()}, strict=True)
@@ -71,30 +72,31 @@ def release(run: Path, tag: str, data: Path, size: int | None = None, note: str 
         cfg["input_size"] = [cfg["input_size"][0], size, size]
     features = model.eval().forward_features(torch.zeros(1, *cfg["input_size"]))
     cfg |= {"pool_size": list(features.shape[2:]), "crop_mode": "squash"}
-    faces = read_ferplus(data, "validation")
-    unseen = faces.unseen(read_ferplus(data, "train"))
-    command = f"ferzoo eval {name} --data FOLDER"
+    command = f"ferzoo eval {name} --data FOLDER" + (f" --dataset {dataset}" if dataset != "ferplus" else "")
+    measured = read_measured(data, dataset)
     metrics = {
-        "validation": {"command": command, **evaluate(model, faces, cfg, unseen)},
+        "validation": {"command": command, **evaluate(model, measured, cfg)},
         "validation_flip": {
             "title": "validation, with test-time flip",
             "command": f"{command} --flip",
-            **evaluate(model, faces, cfg, unseen, flip=True),
+            **evaluate(model, measured, cfg, flip=True),
         },
     }
 
-    target = wheel_folder() / f"{name}.safetensors"
+    folder = wheel_folder() if name in IN_WHEEL else config_folder() / "weights"
+    target = folder / f"{name}.safetensors"
     metadata = {"format": "pt", "architecture": architecture, "tag": tag}
     write_atomically(target, lambda path: save_file(tensors, path, metadata=metadata))
+    soft = recipe.get("soft", True) and dataset == "ferplus"
     facts: dict[str, Any] = {
         "architecture": architecture,
         "tag": tag,
         "sha256": sha256_of(target),
-        "labels": "ferplus",
+        "labels": dataset,
         "license": "research use, see ferzoo/weights/LICENSE.md",
-        "description": f"{architecture} trained on the vote distributions of FERPlus",
+        "description": f"{architecture} trained on {'the vote distributions of ' * soft}{find_dataset(dataset).title}",
         "cfg": {key: _plain(cfg[key]) for key in _CFG},
-        "ferzoo": {"grayscale": True},
+        "ferzoo": {"grayscale": recipe.get("grayscale", True)},
         "metrics": metrics,
         "training": {
             "epoch": config["ferzoo"]["epoch"],
@@ -105,7 +107,23 @@ def release(run: Path, tag: str, data: Path, size: int | None = None, note: str 
     text = yaml.safe_dump(facts, sort_keys=False, default_flow_style=None, width=120)
     path = config_folder() / f"{name}.yaml"
     write_atomically(path, lambda p: p.write_text(text, encoding="utf-8"))
+    write_history_csv(config_folder() / "logs" / f"{name}.csv", history)
+    if name not in IN_WHEEL:  # the pair that FERZOO_WEIGHTS and `ferzoo pull --from` read
+        whole = {key: value for key, value in Checkpoint(**facts).pretrained_cfg().items() if key != "file"}
+        write_json(target.with_suffix(".json"), {"sha256": facts["sha256"], "cfg": whole, "ferzoo": facts["ferzoo"]})
     return path
+
+
+def _half(run: Path) -> dict[str, torch.Tensor]:
+    """A run's weights in float16, without the counter of seen batches, which torch fills in where it is absent."""
+    tensors = {
+        key: tensor.half()
+        for key, tensor in load_file(run / "model.safetensors").items()
+        if not key.endswith("num_batches_tracked")
+    }
+    if wide := [key for key, tensor in tensors.items() if not tensor.isfinite().all()]:
+        raise CheckpointError(f"{run}: not finite in float16: {', '.join(wide[:5])}.")
+    return tensors
 
 
 def _plain(value: Any) -> Any:
@@ -116,13 +134,13 @@ def main() -> None:
     """Parse the arguments and release."""
     parser = argparse.ArgumentParser(prog="python -m ferzoo.train.release", description=__doc__)
     parser.add_argument("run", type=Path)
-    parser.add_argument("--tag", default="ferplus")
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--size", type=int)
+    parser.add_argument("--tag", default="", help="tag of the checkpoint (default: the data set)")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data set")
+    parser.add_argument("--size", type=int, help="input side in pixels (default: that of the best epoch)")
     parser.add_argument("--note", default="", help="what the recipe does not say of the training")
     args = parser.parse_args()
     with torch.inference_mode():
-        path = release(args.run, args.tag, args.data, args.size, args.note)
+        path = release(args.run, args.data, args.tag, args.size, args.note)
     print(path.read_text(encoding="utf-8"))
 
 

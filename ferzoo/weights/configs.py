@@ -10,7 +10,10 @@ from typing import Any
 from ..errors import CheckpointError, UnknownNameError
 from ..labels import label_names
 
-__all__ = ["Checkpoint", "checkpoints", "config_folder", "wheel_folder"]
+__all__ = ["DEFAULT_TAG", "Checkpoint", "checkpoints", "config_folder", "wheel_folder"]
+
+#: What a name without tag means, where an architecture has it.
+DEFAULT_TAG = "ferplus"
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -59,17 +62,22 @@ class Checkpoint:
         cfg = dict(
             self.cfg, num_classes=len(names), label_names=names, license=self.license, description=self.description
         )
-        shipped = wheel_folder() / self.file
+        shipped = self.shipped()
         if self.repo:
             cfg["hf_hub_id"] = f"{self.repo}@{self.revision}" if self.revision else self.repo
-        elif shipped.is_file():
+        elif shipped:
             cfg["file"] = str(shipped)
         return cfg
+
+    def shipped(self) -> Path | None:
+        """The weights where they came with the code: in the package, or in a checkout beside these facts."""
+        places = (wheel_folder() / self.file, config_folder() / "weights" / self.file)
+        return next((path for path in places if path.is_file()), None)
 
 
 @lru_cache(maxsize=1)
 def checkpoints() -> dict[str, Checkpoint]:
-    """Every checkpoint that has a YAML, by name with tag.
+    """Every checkpoint that has a YAML, by name with tag; an architecture's default, `ferplus`, before its others.
 
     Raises:
         CheckpointError: If a YAML lacks a fact or states one that does not exist.
@@ -86,4 +94,5 @@ def checkpoints() -> dict[str, Checkpoint]:
         if path.stem != checkpoint.name:
             raise CheckpointError(f"{path} describes {checkpoint.name}: rename the file to {checkpoint.name}.yaml.")
         found[checkpoint.name] = checkpoint
-    return found
+    in_order = sorted(found.values(), key=lambda c: (c.architecture, c.tag != DEFAULT_TAG, c.tag))
+    return {checkpoint.name: checkpoint for checkpoint in in_order}

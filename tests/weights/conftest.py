@@ -26,12 +26,13 @@ Describe = Callable[..., Path]
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty package folder in the place of the installed one; no FERZOO_WEIGHTS."""
+    """An empty package folder in the place of the installed one; no FERZOO_WEIGHTS, and an empty cache."""
     root = tmp_path / "package"
     for folder in ("weights", "hub_configs"):
         (root / folder).mkdir(parents=True)
     monkeypatch.setattr(configs, "_PACKAGE", root)
     monkeypatch.delenv("FERZOO_WEIGHTS", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HOME", str(tmp_path / "home"))
     configs.checkpoints.cache_clear()
     yield root
     configs.checkpoints.cache_clear()

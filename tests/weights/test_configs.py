@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from timm.models import PretrainedCfg
 from ferzoo.errors import CheckpointError
 from ferzoo.labels import LABELS
 from ferzoo.registry import entry_points as ep
-from ferzoo.weights.configs import Checkpoint, checkpoints, config_folder
-from ferzoo.weights.resolve import default_tag, sha256_of
+from ferzoo.weights.configs import Checkpoint, checkpoints, config_folder, wheel_folder
+from ferzoo.weights.folders import Weights, look_in, sha256_of
+from ferzoo.weights.resolve import default_tag
 
+PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 REAL = sorted(checkpoints().values(), key=lambda checkpoint: checkpoint.name)
 
 
@@ -98,6 +101,22 @@ def test_the_real_ones_are_sound(checkpoint: Checkpoint) -> None:
     assert checkpoint.architecture in ep.entries("model")
     assert re.fullmatch("[0-9a-f]{64}", checkpoint.sha256)
     cfg = PretrainedCfg(**checkpoint.pretrained_cfg())
-    assert cfg.has_weights
+    assert bool(cfg.has_weights) == bool(checkpoint.repo or checkpoint.shipped())
     if cfg.file:
         assert sha256_of(Path(cfg.file)) == checkpoint.sha256
+
+
+@pytest.mark.skipif(not PROJECT.is_file(), reason="an installed package has no pyproject.toml")
+def test_the_wheel_has_every_description_and_no_large_weights() -> None:
+    packed = re.findall(r'^"(hub_configs/.*)" = "ferzoo/(hub_configs/.*)"$', PROJECT.read_text(), re.MULTILINE)
+    assert packed == [(path, path) for path in sorted(f"hub_configs/{c.name}.yaml" for c in REAL)]
+
+
+@pytest.mark.parametrize("checkpoint", REAL, ids=lambda checkpoint: checkpoint.name)
+def test_weights_outside_the_wheel_have_their_facts_beside_them(checkpoint: Checkpoint) -> None:
+    path = checkpoint.shipped()
+    if path is None or path.parent == wheel_folder():
+        return
+    found = look_in(path.parent, checkpoint.name)
+    assert isinstance(found, Weights) and found.ferzoo == checkpoint.ferzoo
+    assert {**found.cfg, "file": str(path)} == json.loads(json.dumps(checkpoint.pretrained_cfg()))

@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 
 from ferzoo.errors import CheckpointError, WeightsCorruptError, WeightsNotFoundError
-from ferzoo.weights.resolve import local_checkpoints, resolve, sha256_of
+from ferzoo.weights.folders import local_checkpoints, sha256_of
+from ferzoo.weights.resolve import resolve
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
-SOURCES = ("package", "first", "second", "cache")
+SOURCES = ("package", "first", "second", "pulled", "hub")
+#: Those whose file has a JSON with its facts beside it.
+OWN_FACTS = ("first", "second", "pulled")
 
 
 def put(path: Path, content: bytes = b"tensors", **facts: Any) -> Path:
@@ -37,21 +40,22 @@ def places(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> di
         "package": package / "weights" / file,
         "first": tmp_path / "first" / file,
         "second": tmp_path / "second" / file,
-        "cache": tmp_path / "cache" / "models--someone--lfnsb" / "snapshots" / REVISION / "model.safetensors",
+        "pulled": tmp_path / "cache" / "ferzoo" / file,
+        "hub": tmp_path / "cache" / "models--someone--lfnsb" / "snapshots" / REVISION / "model.safetensors",
     }
 
 
-@pytest.mark.parametrize("present", [c for n in range(1, 5) for c in itertools.combinations(SOURCES, n)], ids="-".join)
+@pytest.mark.parametrize("present", [c for n in range(1, 6) for c in itertools.combinations(SOURCES, n)], ids="-".join)
 def test_the_first_source_that_has_it_gives_it(
     places: dict[str, Path], describe: Any, tmp_path: Path, present: tuple[str, ...]
 ) -> None:
     describe(repo="someone/lfnsb", revision=REVISION, ferzoo={"source": "described"})
     for source in present:
-        facts = {"cfg": {"num_classes": 8}, "ferzoo": {"source": source}} if source in ("first", "second") else {}
+        facts = {"cfg": {"num_classes": 8}, "ferzoo": {"source": source}} if source in OWN_FACTS else {}
         put(places[source], **facts)
     found = resolve("lfnsb", "ferplus", cache_dir=tmp_path / "cache", local_files_only=True)
     assert found.path.samefile(places[present[0]])
-    local = present[0] in ("first", "second")
+    local = present[0] in OWN_FACTS
     assert found.ferzoo == {"source": present[0] if local else "described"}
     assert found.cfg["num_classes"] == 8
 
@@ -80,9 +84,9 @@ def test_where_nothing_is_set_up_the_message_says_so(package: Path) -> None:
 
 
 @pytest.mark.parametrize("tag", [None, "ferplus"])
-def test_without_a_tag_the_first_checkpoint_is_meant(places: dict[str, Path], describe: Any, tag: str | None) -> None:
+def test_without_a_tag_ferplus_is_meant(places: dict[str, Path], describe: Any, tag: str | None) -> None:
+    describe(tag="fer2013", labels="fer2013")
     describe()
-    describe(tag="rafdb", labels="rafdb")
     put(places["package"])
     assert resolve("lfnsb", tag).path == places["package"]
 
@@ -97,19 +101,35 @@ def test_a_near_tag_is_offered_also_of_the_users_own(places: dict[str, Path], de
     assert local_checkpoints() == ["lfnsb.mine"]
 
 
+def test_where_there_is_no_ferplus_the_first_tag_is_meant(places: dict[str, Path], describe: Any) -> None:
+    for tag in ("rafdb", "fer2013"):
+        describe(tag=tag, labels=tag)
+    put(places["package"].with_name("lfnsb.fer2013.safetensors"))
+    assert resolve("lfnsb").path.name == "lfnsb.fer2013.safetensors"
+
+
+def test_pulled_weights_of_another_version_are_passed_over_and_told(
+    places: dict[str, Path], describe: Any, tmp_path: Path
+) -> None:
+    describe()
+    put(places["pulled"], b"older tensors", cfg={})
+    with pytest.raises(WeightsNotFoundError, match="is of another version; `ferzoo pull lfnsb.ferplus`"):
+        resolve("lfnsb", "ferplus", cache_dir=tmp_path / "cache")
+
+
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_damaged_file_is_caught_and_no_other_is_taken_instead(
     places: dict[str, Path], describe: Any, tmp_path: Path, source: str
 ) -> None:
     describe(repo="someone/lfnsb", revision=REVISION)
     for later in SOURCES[SOURCES.index(source) :]:
-        put(places[later], **({"cfg": {}} if later in ("first", "second") else {}))
+        put(places[later], **({"cfg": {}} if later in OWN_FACTS else {}))
     places[source].write_bytes(b"tensorz")
     with pytest.raises(WeightsCorruptError) as caught:
         resolve("lfnsb", "ferplus", cache_dir=tmp_path / "cache", local_files_only=True)
     message = str(caught.value)
     assert hashlib.sha256(b"tensorz").hexdigest() in message and hashlib.sha256(b"tensors").hexdigest() in message
-    described = "lfnsb.ferplus.json" if source in ("first", "second") else "lfnsb.ferplus.yaml"
+    described = "lfnsb.ferplus.json" if source in OWN_FACTS else "lfnsb.ferplus.yaml"
     assert described in message
 
 

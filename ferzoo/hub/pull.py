@@ -1,0 +1,74 @@
+"""Trained weights fetched once and kept where `pretrained=True` finds them without a network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ..errors import UnknownNameError, WeightsNotFoundError
+from ..registry.factory import list_models
+from ..weights.configs import checkpoints
+from ..weights.folders import copy_to_cache, listed
+from ..weights.resolve import default_tag, resolve
+
+__all__ = ["pull"]
+
+
+def pull(
+    names: Iterable[str] = (),
+    source: str | os.PathLike[str] | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+) -> list[dict[str, Any]]:
+    """Fetch weights, check their sha256, and keep them in the cache.
+
+    Args:
+        names: Checkpoints with or without tag (``"mfn"``, ``"mfn.fer2013"``); none for all of `source`.
+        source: Folder as `FERZOO_WEIGHTS` has them; None for what the package, `FERZOO_WEIGHTS`, the cache or the
+            Hub has, in this order.
+        cache_dir: Cache to use instead of that of the Hub's client.
+
+    Returns:
+        One row a checkpoint: its `name`, the `file` that `pretrained=True` will read, and its size in `megabytes`.
+
+    Raises:
+        UnknownNameError: If there is no such model; names the nearest.
+        WeightsNotFoundError: If there are no such weights; says what was tried.
+        WeightsCorruptError: If a file is damaged, or is another version than this ferzoo describes.
+        CheckpointError: If the folder is the cache itself.
+    """
+    folder = None if source is None else Path(source).expanduser()
+    wanted = list(names)
+    if not wanted:
+        if folder is None:
+            raise WeightsNotFoundError(
+                f"Name what to fetch: {', '.join(checkpoints())}; or give a folder for all of it."
+            )
+        wanted = listed(folder)
+        if not wanted:
+            what = "has no NAME.TAG.safetensors with NAME.TAG.json beside it" if folder.is_dir() else "is no folder"
+            raise WeightsNotFoundError(f"{folder} {what}: there is nothing to fetch.")
+    rows = []
+    for name in [_with_tag(name, folder) for name in wanted]:
+        if folder is None:
+            architecture, _, tag = name.partition(".")
+            path = resolve(architecture, tag or None, cache_dir).path
+        else:
+            path = copy_to_cache(name, folder, cache_dir)
+        rows.append({"name": name, "file": str(path), "megabytes": round(path.stat().st_size / 1e6, 2)})
+    return rows
+
+
+def _with_tag(name: str, folder: Path | None) -> str:
+    """Complete a name, and refuse one that no model has."""
+    architecture, _, tag = name.partition(".")
+    if architecture not in list_models():
+        raise UnknownNameError("model", name, [*list_models(), *checkpoints()], "See `ferzoo list`.")
+    if tag:
+        return name
+    there = [n for n in listed(folder) if n.partition(".")[0] == architecture] if folder else []
+    preferred = default_tag(architecture)
+    if preferred and (not there or f"{architecture}.{preferred}" in there):
+        return f"{architecture}.{preferred}"
+    return there[0] if there else name

@@ -1,0 +1,164 @@
+"""Folders of weights: `<name>.<tag>.safetensors`, with its sha256 and cfg in `<name>.<tag>.json` beside it.
+
+Those of FERZOO_WEIGHTS are the user's; one more, in the cache, is where `ferzoo pull --from` puts them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import CheckpointError, WeightsCorruptError, WeightsNotFoundError, nearest
+from .configs import checkpoints
+from .files import write_atomically
+
+__all__ = [
+    "Weights",
+    "cache_folder",
+    "checked",
+    "copy_to_cache",
+    "listed",
+    "look_in",
+    "local_checkpoints",
+    "search_path",
+    "sha256_of",
+]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A checked weights file, timm's pretrained cfg for it, and what timm's cfg has no field for."""
+
+    path: Path
+    cfg: dict[str, Any]
+    ferzoo: dict[str, Any] = field(default_factory=dict)
+
+
+def sha256_of(path: Path) -> str:
+    """Hex sha256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def checked(path: Path, expected: str, origin: str) -> Path:
+    """The file itself, if its sha256 is the expected one.
+
+    Args:
+        path: The file.
+        expected: Hex sha256.
+        origin: What states it, for the message.
+
+    Raises:
+        WeightsCorruptError: If it is another.
+    """
+    actual = sha256_of(path)
+    if actual != expected.lower():
+        raise WeightsCorruptError(
+            f"{path} is damaged or not the file that {origin} describes: its sha256 is {actual}, expected "
+            f"{expected}. Reinstall ferzoo or fetch the file again."
+        )
+    return path
+
+
+def search_path() -> list[Path]:
+    """The folders of FERZOO_WEIGHTS, in their order."""
+    return [Path(folder).expanduser() for folder in os.environ.get("FERZOO_WEIGHTS", "").split(os.pathsep) if folder]
+
+
+def cache_folder(cache_dir: str | os.PathLike[str] | None = None) -> Path:
+    """Where `ferzoo pull --from` keeps weights: `ferzoo` in `cache_dir`, or in the Hub client's HF_HOME."""
+    if cache_dir is None:
+        from huggingface_hub.constants import HF_HOME
+
+        cache_dir = HF_HOME
+    return Path(cache_dir).expanduser() / "ferzoo"
+
+
+def listed(folder: Path) -> list[str]:
+    """Names with tag of a folder's weights that have their facts beside them, sorted."""
+    return sorted(p.stem for p in folder.glob("*.*.safetensors") if p.with_suffix(".json").is_file())
+
+
+def local_checkpoints() -> list[str]:
+    """Names with tag of the weights in the folders of FERZOO_WEIGHTS and in the cache, sorted."""
+    return sorted({name for folder in (*search_path(), cache_folder()) for name in listed(folder)})
+
+
+def look_in(folder: Path, name: str, whose: str = "") -> Weights | str:
+    """A checkpoint of a folder, checked; or, where the folder has none, what was tried.
+
+    Args:
+        folder: The folder.
+        name: Name with tag.
+        whose: What the folder is, for the messages; the folder alone where empty.
+
+    Raises:
+        WeightsNotFoundError: If the facts beside the weights cannot be read.
+        WeightsCorruptError: If the weights are not what the facts describe.
+    """
+    path, facts = folder / f"{name}.safetensors", folder / f"{name}.json"
+    prefix = f"{whose}: " if whose else ""
+    if not path.is_file():
+        return f"{prefix}no {path}"
+    if not facts.is_file():
+        return f"{prefix}{path} has no {facts.name} with its sha256 and cfg beside it"
+    try:
+        content = json.loads(facts.read_text(encoding="utf-8"))
+        sha256, cfg, extra = str(content["sha256"]), dict(content["cfg"]), dict(content.get("ferzoo") or {})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsNotFoundError(
+            f'{facts} must be JSON with "sha256" and "cfg": {type(error).__name__}: {error}'
+        ) from error
+    return Weights(checked(path, sha256, str(facts)), cfg, extra)
+
+
+def copy_to_cache(name: str, source: Path, cache_dir: str | os.PathLike[str] | None = None) -> Path:
+    """Copy a checkpoint from a folder to the cache, where `pretrained=True` finds it from then on.
+
+    The files are checked first, and what the cache held before stays if anything fails: a copy that was cut off
+    counts as absent, never as damaged.
+
+    Args:
+        name: Name with tag, ``"mfn.ferplus"``.
+        source: Folder with the safetensors file and its JSON.
+        cache_dir: Cache to use instead of the Hub client's HF_HOME.
+
+    Returns:
+        The file in the cache.
+
+    Raises:
+        WeightsNotFoundError: If the folder does not have them; names those it has.
+        WeightsCorruptError: If a file is damaged, or is another version than this ferzoo describes.
+        CheckpointError: If the folder is the cache itself.
+    """
+    if not source.is_dir():
+        raise WeightsNotFoundError(f"There is no folder {source}.")
+    found = look_in(source, name)
+    if isinstance(found, str):
+        names = listed(source)
+        offer = f"It has {', '.join(nearest(name, names) or names)}." if names else "It has no weights with facts."
+        raise WeightsNotFoundError(f"{source} does not have {name!r}: {found}. {offer}")
+    known = checkpoints().get(name)
+    if known:
+        checked(found.path, known.sha256, f"hub_configs/{name}.yaml")
+    folder = cache_folder(cache_dir)
+    if folder.resolve() == source.resolve():
+        raise CheckpointError(f"{source} is the cache itself: there is nothing to copy.")
+    target = folder / found.path.name
+    facts = target.with_suffix(".json")
+    # New weights under a new name first: an old pair stays whole until the new one is all there.
+    staged = folder / f".{target.name}.new"
+    write_atomically(staged, lambda path: shutil.copyfile(found.path, path))
+    text = found.path.with_suffix(".json").read_text(encoding="utf-8")
+    facts.unlink(missing_ok=True)
+    staged.replace(target)
+    write_atomically(facts, lambda path: path.write_text(text, encoding="utf-8"))
+    return target
