@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     sub = argparse.ArgumentParser(prog=f"ferzoo {command}", description=f"{text[0].upper()}{text[1:]}.")
     module.add_arguments(sub)
     try:
-        return int(module.run(sub.parse_args(argv[1:])) or 0)
+        return int(module.run(sub.parse_intermixed_args(argv[1:])) or 0)
     except FerzooError as error:
         print(f"ferzoo {command}: {error}", file=sys.stderr)
         return 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import Any
 
 from .table import print_json, print_table, whole_number
@@ -46,6 +47,12 @@ def run(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print(f"\nInterrupted; every finished epoch is in {recipe.out}. Continue with --resume.", file=sys.stderr)
         return 130
+    except OSError as error:
+        begun = Path(recipe.out, "state.pt").is_file()
+        then = "every finished epoch is kept, continue with --resume" if begun else "no epoch was finished, start again"
+        what = f"{error.filename}: {error.strerror}" if error.strerror else str(error)
+        print(f"ferzoo train: {what}. Mend that, then: {then}.", file=sys.stderr)
+        return 2
     history = json.loads((folder / "history.json").read_text(encoding="utf-8"))
     if args.json:
         print_json({"folder": str(folder), "history": history})

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from ..errors import CheckpointError
 from ..registry.factory import create_model
-from ..weights.files import write_atomically
+from ..weights.files import write_tensors
 
 __all__ = ["convert", "read_state_dict"]
 
@@ -123,8 +123,7 @@ def convert(
         raise CheckpointError(f"{source} does not fit {model} with {num_classes} classes: {error}") from error
     # What is written is what the network holds, so that nothing the release left out stays missing.
     state = {name: tensor.contiguous().clone() for name, tensor in network.state_dict().items()}
-    metadata = {"format": "pt", "architecture": model.partition(".")[0], "num_classes": str(num_classes)}
-    write_atomically(target, lambda path: save_file(state, path, metadata=metadata))
+    write_tensors(target, state, {"architecture": model.partition(".")[0], "num_classes": str(num_classes)})
     dropped = len(tensors) - sum(1 for name in out if not name.endswith("num_batches_tracked") or name in tensors)
     return {
         "model": model,

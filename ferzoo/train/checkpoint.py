@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from ..errors import CheckpointError
-from ..weights.files import write_atomically
+from ..weights.files import write_atomically, write_tensors
 
 __all__ = ["clear_unfinished", "load_state", "save_state", "write_checkpoint", "write_json"]
 
@@ -38,7 +37,12 @@ def write_json(path: Path, content: Any) -> None:
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
     """Write the optimiser's state atomically; tensors and plain values alone."""
-    write_atomically(path, lambda p: torch.save(state, p))
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:  # a file of Python's own, whose errors say what the system said
+            torch.save(state, file)
+
+    write_atomically(path, write)
 
 
 def load_state(path: Path) -> dict[str, Any]:
@@ -70,7 +74,7 @@ def write_checkpoint(
         model_args: Arguments that the network was built with, beside its class count.
     """
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items()}
-    write_atomically(folder / "model.safetensors", lambda p: save_file(tensors, p, metadata={"format": "pt"}))
+    write_tensors(folder / "model.safetensors", tensors)
     config = {
         "architecture": cfg["architecture"],
         "num_classes": cfg["num_classes"],

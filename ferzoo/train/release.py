@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from ..data.readers import find_dataset
 from ..errors import CheckpointError
 from ..registry.factory import create_model
 from ..weights.configs import Checkpoint, config_folder, wheel_folder
-from ..weights.files import write_atomically
+from ..weights.files import write_atomically, write_tensors
 from ..weights.folders import sha256_of
 from .checkpoint import write_json
 from .evaluate import evaluate
@@ -85,8 +85,7 @@ def release(run: Path, data: Path, tag: str = "", size: int | None = None, note:
 
     folder = wheel_folder() if name in IN_WHEEL else config_folder() / "weights"
     target = folder / f"{name}.safetensors"
-    metadata = {"format": "pt", "architecture": architecture, "tag": tag}
-    write_atomically(target, lambda path: save_file(tensors, path, metadata=metadata))
+    write_tensors(target, tensors, {"architecture": architecture, "tag": tag})
     soft = recipe.get("soft", True) and dataset == "ferplus"
     facts: dict[str, Any] = {
         "architecture": architecture,

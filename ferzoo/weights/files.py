@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["write_atomically"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["write_atomically", "write_tensors"]
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
@@ -17,6 +20,9 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     Args:
         path: The file; its folder is made where it is missing.
         write: Writes the content to the path that it is given.
+
+    Raises:
+        OSError: If it cannot be written, as on a full disk; names `path`, where what was there before still is.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -28,5 +34,37 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
             os.fsync(file.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
+    except Exception as error:
+        # torch.save reports the system's refusal as an error of its own, which holds the real one.
+        cause = _system_error(error)
+        if cause is None:
+            raise
+        raise OSError(cause.errno, cause.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _system_error(error: BaseException | None) -> OSError | None:
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write a safetensors file atomically.
+
+    Args:
+        path: The file.
+        tensors: Contiguous tensors on the CPU by name, no two of which share memory.
+        metadata: Its header's further entries; `format` is set.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    from safetensors.torch import save
+
+    # As bytes, because the package's own writer reports a full disk as a kind of its own.
+    content = save(dict(tensors), {"format": "pt", **(metadata or {})})
+    write_atomically(path, lambda p: p.write_bytes(content))

@@ -33,6 +33,12 @@ def test_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert "predict" in capsys.readouterr().err
 
 
+def test_options_may_stand_between_arguments(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "model=lanmsff", "--show", "epochs=3"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["model"], shown["epochs"]) == ("lanmsff", 3)
+
+
 @pytest.mark.parametrize(
     ("arguments", "names"),
     [([], ferzoo.list_models()), (["--blocks"], ferzoo.list_blocks()), (["lfn*"], ferzoo.list_models("lfn*"))],

@@ -1,0 +1,91 @@
+"""What goes wrong in a real run of the command ends in one clear line, and nothing that was saved is lost."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+resource = pytest.importorskip("resource", reason="limits of the size of a file are POSIX")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes of noise in the layout of an image folder."""
+    folder, rng = tmp_path_factory.mktemp("faces"), np.random.default_rng(0)
+    for split in ("train", "validation"):
+        for name in ("happy", "sad"):
+            (folder / split / name).mkdir(parents=True)
+            for i in range(4):
+                pixels = rng.integers(0, 256, (48, 48), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / split / name / f"{i}.png")
+    return folder
+
+
+def command(data: Path, out: Path, *more: str) -> list[str]:
+    settings = [
+        "model=test_resnet", "dataset=folder", f"data={data}", f"out={out}", "epochs=4", "batch_size=4",
+        "sizes={0: 32}", "threads=1", "device=cpu",
+    ]  # fmt: skip
+    return [sys.executable, "-m", "ferzoo.cli.main", "train", *more, *settings]
+
+
+def train(data: Path, out: Path, *more: str, largest_file: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run the command, with files limited to a size as a full disk limits them."""
+
+    def limit() -> None:
+        if largest_file:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+
+    return subprocess.run(command(data, out, *more), capture_output=True, text=True, timeout=300, preexec_fn=limit)
+
+
+def last_line(done: subprocess.CompletedProcess[str]) -> str:
+    """The message; there is no traceback above it."""
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    return done.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(("largest_file", "file"), [(1_000_000, "model.safetensors"), (3_000_000, "state.pt")])
+def test_a_full_disk_in_the_first_epoch(data: Path, tmp_path: Path, largest_file: int, file: str) -> None:
+    out = tmp_path / "run"
+    message = last_line(train(data, out, largest_file=largest_file))
+    assert f"{out / file}: File too large" in message and "start again" in message
+    assert not (out / "state.pt").exists()
+    assert not [path.name for path in out.iterdir() if path.name.startswith(".")]
+
+
+def test_a_full_disk_later_loses_no_finished_epoch(data: Path, tmp_path: Path) -> None:
+    whole, out = tmp_path / "whole", tmp_path / "run"
+    assert train(data, whole).returncode == 0
+    begun = subprocess.Popen(command(data, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (out / "state.pt").exists() and begun.poll() is None:
+        time.sleep(0.005)
+    begun.kill()
+    begun.wait()
+    kept = (out / "state.pt").read_bytes()
+    message = last_line(train(data, out, "--resume", largest_file=3_000_000))
+    assert f"{out / 'state.pt'}: File too large" in message and "continue with --resume" in message
+    assert (out / "state.pt").read_bytes() == kept
+    assert train(data, out, "--resume").returncode == 0
+    expected, found = (load_file(folder / "model.safetensors") for folder in (whole, out))
+    assert all(torch.equal(expected[key], found[key]) for key in expected)
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_damaged_image_is_named(data: Path, tmp_path: Path, split: str) -> None:
+    broken = data / split / "sad" / "2.png"
+    content = broken.read_bytes()
+    broken.write_bytes(content[: len(content) // 2])
+    try:
+        message = last_line(train(data, tmp_path / "run"))
+    finally:
+        broken.write_bytes(content)
+    assert str(broken) in message
