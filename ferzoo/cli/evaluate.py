@@ -113,8 +113,8 @@ def on_device(model: Any, device: str) -> Any:
 
 def drawing_path(text: str | None) -> Path | None:
     """Where to draw, checked before anything is measured."""
+    from ..data.canvas import SUFFIXES
     from ..errors import ImageError
-    from ..train.canvas import SUFFIXES
 
     if text is None:
         return None
@@ -125,7 +125,7 @@ def drawing_path(text: str | None) -> Path | None:
 
 
 def _draw(result: dict[str, Any], path: Path) -> None:
-    from ..train.pictures import confusion_picture
+    from ..data.pictures import confusion_picture
 
     subtitle = f"{result['rows']:,} rows, accuracy {result['accuracy']} %; each row in percent of its class"
     title = f"{_name(result['model'])} on {result['dataset']} {result['split']}{_flipped(result)}"

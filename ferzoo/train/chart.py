@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from ..data.canvas import Canvas, text_size
 from ..errors import DataError
-from .canvas import Canvas, text_size
 
 __all__ = ["Mark", "accuracy_latency_chart", "nice_ticks", "place_labels"]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ..data.canvas import Canvas
 from ..deploy.profile import profile
 from ..errors import DataError, WeightsNotFoundError
 from ..hub.load import load_model
@@ -17,7 +18,6 @@ from ..labels import label_names
 from ..registry.factory import create_model, list_models
 from ..weights.configs import Checkpoint, checkpoints
 from ..weights.resolve import default_tag
-from .canvas import Canvas
 from .chart import Mark, accuracy_latency_chart
 from .evaluate import evaluate
 from .measured import Progress, read_measured

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ferzoo.data.canvas import Canvas, text_size
+from ferzoo.data.pictures import confusion_picture, shade
 from ferzoo.errors import DataError, ImageError
-from ferzoo.train.canvas import Canvas, text_size
 from ferzoo.train.chart import Mark, accuracy_latency_chart, nice_ticks, place_labels
-from ferzoo.train.pictures import confusion_picture, shade
 
 SVG = "{http://www.w3.org/2000/svg}"
 NAMES = ("calm", "glad", "sad & <low>")
