@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from . import testing
     from .deploy.fuse import fuse
     from .deploy.profile import profile
+    from .hub.push import push_to_hub
     from .predict.predictor import Predictor
     from .registry.factory import (
         create_block,
@@ -47,6 +48,7 @@ _LAZY = {
     "list_plugins": ".registry.factory",
     "load_plugins": ".registry.factory",
     "profile": ".deploy.profile",
+    "push_to_hub": ".hub.push",
     "register_block": ".registry.register",
     "register_loss": ".registry.register",
     "register_model": ".registry.register",
@@ -66,6 +68,7 @@ __all__ = [
     "list_plugins",
     "load_plugins",
     "profile",
+    "push_to_hub",
     "register_block",
     "register_loss",
     "register_model",

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "CheckpointError",
+    "CheckpointWarning",
     "DataError",
     "DataWarning",
     "FerzooError",
@@ -78,6 +79,10 @@ class LossError(FerzooError, ValueError):
 
 class CheckpointError(FerzooError, RuntimeError):
     """A state dict or a weights file does not fit the network, or may not be loaded safely."""
+
+
+class CheckpointWarning(UserWarning):
+    """Part of a checkpoint is left out."""
 
 
 class WeightsNotFoundError(CheckpointError):

@@ -10,7 +10,12 @@ from .table import print_json, print_table
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("names", nargs="*", metavar="NAME", help="a checkpoint, as lfnsb or lfnsb.ferplus")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="a checkpoint, as lfnsb or lfnsb.ferplus, or hf-hub:ORG/REPO[@REVISION]",
+    )
     parser.add_argument(
         "--from",
         dest="source",

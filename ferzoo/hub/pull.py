@@ -9,8 +9,10 @@ from typing import Any
 
 from ..errors import UnknownNameError, WeightsNotFoundError
 from ..registry.factory import list_models
+from ..registry.folder import checked_weights, read_config
 from ..weights.configs import checkpoints
 from ..weights.folders import copy_to_cache, listed
+from ..weights.repository import CONFIG, fetch
 from ..weights.resolve import default_tag, resolve
 
 __all__ = ["pull"]
@@ -24,7 +26,8 @@ def pull(
     """Fetch weights, check their sha256, and keep them in the cache.
 
     Args:
-        names: Checkpoints with or without tag (``"mfn"``, ``"mfn.fer2013"``); none for all of `source`.
+        names: Checkpoints with or without tag (``"mfn"``, ``"mfn.fer2013"``), or repositories
+            (``"hf-hub:org/repo[@revision]"``); none for all of `source`.
         source: Folder as `FERZOO_WEIGHTS` has them; None for what the package, `FERZOO_WEIGHTS`, the cache or the
             Hub has, in this order.
         cache_dir: Cache to use instead of that of the Hub's client.
@@ -50,14 +53,24 @@ def pull(
             what = "has no NAME.TAG.safetensors with NAME.TAG.json beside it" if folder.is_dir() else "is no folder"
             raise WeightsNotFoundError(f"{folder} {what}: there is nothing to fetch.")
     rows = []
-    for name in [_with_tag(name, folder) for name in wanted]:
-        if folder is None:
+    for name in [name if _of_the_hub(name) else _with_tag(name, folder) for name in wanted]:
+        if _of_the_hub(name):
+            if folder is not None:
+                raise WeightsNotFoundError(f"{name} is a repository: leave out the folder {folder}.")
+            found = fetch(name, cache_dir)
+            path = checked_weights(found.folder, read_config(found.folder / CONFIG), found.repo)
+            name = f"hf-hub:{found.repo}@{found.commit}"
+        elif folder is None:
             architecture, _, tag = name.partition(".")
             path = resolve(architecture, tag or None, cache_dir).path
         else:
             path = copy_to_cache(name, folder, cache_dir)
         rows.append({"name": name, "file": str(path), "megabytes": round(path.stat().st_size / 1e6, 2)})
     return rows
+
+
+def _of_the_hub(name: str) -> bool:
+    return name.startswith(("hf-hub:", "hf_hub:"))
 
 
 def _with_tag(name: str, folder: Path | None) -> str:

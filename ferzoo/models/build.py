@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,10 +14,12 @@ from timm.models import build_model_with_cfg, generate_default_cfgs
 from timm.models._manipulate import adapt_input_conv
 from torch import nn
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, CheckpointWarning
 from ..labels import FERPLUS
 from ..registry.factory import local_cfg
+from ..registry.folder import checked_weights, read_config
 from ..weights.configs import checkpoints
+from ..weights.repository import CONFIG, fetch
 from ..weights.resolve import resolve
 from ..weights.safe import refuse_pickled_sources
 
@@ -100,6 +104,14 @@ def _fit_classifier(out: dict[str, torch.Tensor], own: StateDict) -> None:
     """Drop a classifier that the network has not, or has with another class count."""
     for name in ("head.weight", "head.bias"):
         if name in out and (name not in own or out[name].shape[:1] != own[name].shape[:1]):
+            if name in own and name.endswith("weight"):
+                had, has = out[name].shape[0], own[name].shape[0]
+                warnings.warn(
+                    f"The checkpoint's classifier has {had} classes and the network {has}: it is left out, and the "
+                    "network's starts untrained.",
+                    CheckpointWarning,
+                    stacklevel=2,
+                )
             del out[name]
 
 
@@ -165,6 +177,12 @@ def build_model(
             cfg = local_cfg(variant, cfg, weights)
         overlay.update(file=str(weights.path), hf_hub_id=None, url=None)
         extra = weights.ferzoo
+    elif pretrained and not has_source and (hub_id := _hub_id(cfg)):  # timm's own way to a repository
+        found = fetch(hub_id, cache_dir, local_only)
+        config = read_config(found.folder / CONFIG)
+        weights_file = checked_weights(found.folder, config, f"the Hub repository {found.repo}")
+        overlay.update(file=str(weights_file), hf_hub_id=None, url=None, source="")
+        extra = config.ferzoo
     model = build_model_with_cfg(
         cls,
         variant,
@@ -178,6 +196,12 @@ def build_model(
     model.pretrained_cfg = model.default_cfg = _cfg_as_built(model.pretrained_cfg, model)
     model.ferzoo_cfg = extra
     return model
+
+
+def _hub_id(cfg: Any) -> str | None:
+    """Repository that timm's factory was asked for."""
+    get = cfg.get if isinstance(cfg, Mapping) else partial(getattr, cfg)
+    return get("hf_hub_id", None) if get("source", None) == "hf-hub" else None
 
 
 def _cfg_as_built(cfg: dict[str, Any], model: nn.Module) -> dict[str, Any]:

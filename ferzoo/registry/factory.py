@@ -5,14 +5,17 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CheckpointError, PluginConflictError, PluginLoadError, RegistrationError, UnknownNameError
 from ..weights.configs import checkpoints
 from ..weights.folders import Weights, local_checkpoints
+from ..weights.repository import fetch
 from ..weights.resolve import resolve
-from ..weights.safe import refuse_pickled_repository, refuse_pickled_sources
+from ..weights.safe import refuse_pickled_sources
 from . import entry_points as ep
+from .folder import create_from_folder
 from .lookup import find_registered, load_model
 
 if TYPE_CHECKING:
@@ -97,7 +100,8 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
             ``"hf-hub:org/repo[@revision]"``.
         pretrained: Load trained weights; those of ``lfnsb`` and ``lanmsff`` come with the package.
         **kwargs: timm's: `num_classes`, `in_chans`, `global_pool`, `drop_rate`, `features_only`,
-            `checkpoint_path`, `pretrained_cfg_overlay`, and the network's own, such as `img_size`.
+            `checkpoint_path`, `pretrained_cfg_overlay`, and the network's own, such as `img_size`; those of the Hub's
+            client, `cache_dir` and `local_files_only`.
 
     Returns:
         The network, in training mode as timm's are.
@@ -111,9 +115,13 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
     import timm
 
     refuse_pickled_sources(kwargs)
+    where = {key: kwargs.pop(key) for key in ("cache_dir", "local_files_only") if key in kwargs}
+    if name.startswith(("hf-hub:", "hf_hub:")):
+        found = fetch(name, **where, weights=pretrained)
+        return create_from_folder(found.folder, f"the Hub repository {found.repo}", pretrained, **kwargs)
+    if name.startswith("local-dir:"):
+        return create_from_folder(Path(name.partition(":")[2]).expanduser(), pretrained=pretrained, **kwargs)
     if ":" in name:
-        if pretrained and name.startswith(("hf-hub:", "hf_hub:")):
-            refuse_pickled_repository(name.partition(":")[2], kwargs.get("cache_dir"))
         load_plugins()
         return timm.create_model(name, pretrained=pretrained, **kwargs)
     architecture, _, tag = name.partition(".")
@@ -122,10 +130,12 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
         load_model(ep.find("model", architecture))
     elif not timm.is_model(architecture):
         raise UnknownNameError("model", name, [*known, *checkpoints(), *timm.list_models()], "See `ferzoo list`.")
+    elif where.pop("local_files_only", False):
+        raise CheckpointError(f"{name} is timm's, which knows no local_files_only: set HF_HUB_OFFLINE=1 instead.")
     if architecture not in known or not tag or kwargs.get("pretrained_cfg") or _timm_knows(name):
-        return timm.create_model(name, pretrained=pretrained, **kwargs)
-    # FERZOO_WEIGHTS alone may know the tag: timm gets the cfg, and the file where weights are wanted.
-    weights = resolve(architecture, tag)
+        return timm.create_model(name, pretrained=pretrained, **where, **kwargs)
+    # FERZOO_WEIGHTS or the cache alone may know the tag: timm gets the cfg, and the file where weights are wanted.
+    weights = resolve(architecture, tag, **where)
     kwargs["pretrained_cfg"] = local_cfg(architecture, tag, weights)
     if pretrained:
         source = {"file": str(weights.path), "hf_hub_id": None, "url": None}

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RecipeError, nearest
+from ..weights.configs import WHERE
 from .recipe_checks import as_type, check_ranges, checked_sizes
 
 __all__ = ["WHERE", "Recipe"]
-
-#: Fields that say where a run was, and not what it computed.
-WHERE = ("data", "out", "threads", "workers", "device", "compile")
 
 
 @dataclass(frozen=True)

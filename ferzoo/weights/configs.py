@@ -9,11 +9,15 @@ from typing import Any
 
 from ..errors import CheckpointError, UnknownNameError
 from ..labels import label_names
+from .files import write_atomically
 
-__all__ = ["DEFAULT_TAG", "Checkpoint", "checkpoints", "config_folder", "wheel_folder"]
+__all__ = ["DEFAULT_TAG", "WHERE", "Checkpoint", "checkpoints", "config_folder", "pin", "wheel_folder"]
 
 #: What a name without tag means, where an architecture has it.
 DEFAULT_TAG = "ferplus"
+
+#: Fields of a training recipe that say where a run was, and not what it computed: no checkpoint's facts.
+WHERE = ("data", "out", "threads", "workers", "device", "compile")
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -73,6 +77,27 @@ class Checkpoint:
         """The weights where they came with the code: in the package, or in a checkout beside these facts."""
         places = (wheel_folder() / self.file, config_folder() / "weights" / self.file)
         return next((path for path in places if path.is_file()), None)
+
+
+def pin(name: str, repo: str, revision: str) -> Path:
+    """Write into a checkpoint's YAML where it is published; the rest of the file stays as it is.
+
+    Args:
+        name: Name with tag.
+        repo: ``"org/repo"``.
+        revision: Full hash of the commit.
+
+    Returns:
+        The YAML.
+    """
+    path = config_folder() / f"{name}.yaml"
+    lines = [
+        line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith(("repo:", "revision:"))
+    ]
+    text = "\n".join([*lines, f"repo: {repo}", f"revision: {revision}"]) + "\n"
+    write_atomically(path, lambda p: p.write_text(text, encoding="utf-8"))
+    checkpoints.cache_clear()
+    return path
 
 
 @lru_cache(maxsize=1)

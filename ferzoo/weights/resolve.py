@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ..errors import WeightsNotFoundError, nearest
+from ..errors import CheckpointError, WeightsCorruptError, WeightsNotFoundError, nearest
 from .configs import Checkpoint, checkpoints
 from .folders import Weights, cache_folder, checked, local_checkpoints, look_in, search_path, sha256_of
+from .repository import WEIGHTS, fetch_file
 
 __all__ = ["default_tag", "resolve"]
 
@@ -60,19 +61,11 @@ def resolve(
         found = f"the cache: {found.path} is of another version; `ferzoo pull {name}` fetches this one"
     tried.append(found)
     if known and known.repo:
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
         try:
-            path = hf_hub_download(
-                known.repo,
-                "model.safetensors",
-                revision=known.revision,
-                cache_dir=None if cache_dir is None else Path(cache_dir),
-                local_files_only=local_files_only,
-            )
-            return _known(Path(path), known)
-        except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+            return _known(fetch_file(known.repo, WEIGHTS, known.revision, cache_dir, local_files_only), known)
+        except WeightsCorruptError:
+            raise
+        except CheckpointError as error:
             tried.append(f"the Hub: {known.repo}@{known.revision or 'main'}: {error}")
     else:
         tried.append("the Hub: no public repository is known for it")

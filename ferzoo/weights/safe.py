@@ -1,4 +1,4 @@
-"""Nothing unpickles at load: only safetensors pass, from a file or from the Hub."""
+"""Nothing unpickles at load: only safetensors pass."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import CheckpointError, WeightsNotFoundError
+from ..errors import CheckpointError
 
-__all__ = ["refuse_pickle", "refuse_pickled_repository", "refuse_pickled_sources"]
+__all__ = ["refuse_pickle", "refuse_pickled_sources"]
 
 
 def refuse_pickle(path: str | os.PathLike[str]) -> None:
@@ -39,38 +39,3 @@ def refuse_pickled_sources(kwargs: Mapping[str, Any]) -> None:
         if file:
             refuse_pickle(file)
             break
-
-
-def refuse_pickled_repository(name: str, cache_dir: str | os.PathLike[str] | None = None) -> None:
-    """See that a Hub repository holds safetensors; they are in the cache afterwards.
-
-    Args:
-        name: ``"org/repo"`` or ``"org/repo@revision"``.
-        cache_dir: Cache of the Hub's client, its default where None.
-
-    Raises:
-        CheckpointError: If it holds other weights only.
-        WeightsNotFoundError: If it cannot be reached and is not in the cache.
-    """
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
-
-    repo, _, revision = name.partition("@")
-    try:
-        hf_hub_download(
-            repo,
-            "model.safetensors",
-            revision=revision or None,
-            cache_dir=None if cache_dir is None else str(cache_dir),
-        )
-    except LocalEntryNotFoundError as error:
-        raise WeightsNotFoundError(
-            f"The Hub repository {name} cannot be reached, and its model.safetensors is not in the cache: {error}"
-        ) from error
-    except EntryNotFoundError as error:
-        raise CheckpointError(
-            f"The Hub repository {name} holds no model.safetensors. Loading a pickle can run code from the file, so "
-            "ferzoo does not: ask its owner for safetensors."
-        ) from error
-    except HfHubHTTPError as error:
-        raise WeightsNotFoundError(f"The Hub repository {name} cannot be read: {error}") from error

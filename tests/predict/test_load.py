@@ -61,33 +61,15 @@ def test_networks_that_know_their_input(tmp_path, network) -> None:
 
 def test_names_and_folders_of_one_name(copy, monkeypatch) -> None:
     seen = []
-    monkeypatch.setattr(load, "create_model", lambda name, **kwargs: seen.append((name, kwargs)) or torch.nn.Module())
+    for how in ("create_model", "create_from_folder"):
+        monkeypatch.setattr(load, how, lambda name, how=how, **kwargs: seen.append((how, str(name))))
     monkeypatch.chdir(copy.parent)
     load_model("lfnsb")
     load_model("./lfnsb")
     load_model(Path("lfnsb"))
     os.rename("lfnsb", "mine")
     load_model("mine")
-    assert [("pretrained_cfg" in kwargs, kwargs["pretrained"]) for _, kwargs in seen] == [
-        (False, True),
-        (True, True),
-        (True, True),
-        (True, True),
-    ]
-
-
-def test_the_hubs_config_keeps_its_flags(copy, monkeypatch) -> None:
-    asked = []
-
-    def download(repo: str, file: str, revision: str | None = None) -> str:
-        asked.append((repo, file, revision))
-        return str(copy / file)
-
-    monkeypatch.setattr(load, "create_model", lambda name, **kwargs: torch.nn.Module())
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
-    assert load_model("hf-hub:some/repo@v1").ferzoo_cfg["grayscale"] is True
-    load_model("hf-hub:some/repo")
-    assert asked == [("some/repo", "config.json", "v1"), ("some/repo", "config.json", None)]
+    assert seen == [("create_model", "lfnsb"), *(("create_from_folder", name) for name in ("lfnsb", "lfnsb", "mine"))]
 
 
 def test_what_is_wrong_is_said(copy) -> None:
@@ -106,7 +88,7 @@ def test_what_is_wrong_is_said(copy) -> None:
     with pytest.raises(CheckpointError, match="has no model.safetensors"):
         load_model(copy)
     weights.touch()
-    for text, word in (("{", "JSON"), ("[]", "architecture"), ('{"architecture": "lfnsb"}', "pretrained_cfg")):
+    for text, word in (("{", "JSON"), ("[]", "architecture"), ('{"architecture": "lfnsb"}', "input_size")):
         (copy / "config.json").write_text(text)
         with pytest.raises(CheckpointError, match=word):
             load_model(copy)

@@ -10,7 +10,7 @@ import torch
 
 import ferzoo
 from ferzoo.errors import CheckpointError
-from ferzoo.weights.safe import refuse_pickled_repository
+from ferzoo.weights.repository import fetch
 
 
 class Payload:
@@ -50,5 +50,5 @@ def test_plain_timm_is_guarded_where_ferzoo_builds(tmp_path: Path) -> None:
 
 def test_a_repository_that_is_out_of_reach_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(CheckpointError, match=r"nobody/nothing cannot be reached"):
-        refuse_pickled_repository("nobody/nothing", tmp_path)
+    with pytest.raises(CheckpointError, match=r"nobody/nothing is not in the cache.*HF_HUB_OFFLINE"):
+        fetch("nobody/nothing", tmp_path)
