@@ -69,7 +69,10 @@ with open(path + ".json", "w") as file:
 os.environ["FERZOO_WEIGHTS"] = folder
 mine = ferzoo.create_model("ferzoo_example_net.mine", pretrained=True).eval()
 out["same logits"] = bool(torch.equal(mine(x), net(x)))
-seven = ferzoo.create_model("ferzoo_example_net.mine", pretrained=True, num_classes=7, in_chans=3)
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    seven = ferzoo.create_model("ferzoo_example_net.mine", pretrained=True, num_classes=7, in_chans=3)
+out["said"] = [str(w.message) for w in said]
 out["same but the ends"] = all(
     torch.equal(a, b) for (n, a), b in zip(net.state_dict().items(), seven.state_dict().values())
     if not n.startswith(("stem.conv", "head"))
@@ -147,6 +150,7 @@ def test_a_plugins_network_takes_weights_of_the_users_own(example: Any) -> None:
     assert example["same logits"]
     assert example["same but the ends"]
     assert example["seven"] == [2, 7]
+    assert len(example["said"]) == 1 and "5 classes and the network 7" in example["said"][0]
 
 
 def test_plain_timm_makes_the_models_once_the_plugins_are_loaded(example: Any) -> None:

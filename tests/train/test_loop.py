@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -108,9 +109,9 @@ def test_a_failed_write_leaves_the_last_state(
     run.step_epoch()
     kept = (tmp_path / "state.pt").read_bytes()
 
-    def full(_: object, path: Path) -> None:
-        Path(path).write_bytes(b"half")
-        raise OSError(28, "No space left on device", str(path))
+    def full(_: object, file: IO[bytes]) -> None:
+        file.write(b"half")
+        raise OSError(28, "No space left on device", file.name)
 
     monkeypatch.setattr("ferzoo.train.checkpoint.torch.save", full)
     with pytest.raises(OSError, match="No space"):
