@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..errors import CheckpointError, UnknownNameError
+from ..errors import CheckpointError
 from ..labels import label_names
 from .files import write_atomically
 
@@ -35,7 +36,12 @@ def config_folder() -> Path:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The facts of one checkpoint, as its YAML states them."""
+    """The facts of one checkpoint, as its YAML states them.
+
+    Raises:
+        TypeError: If a fact has the wrong type.
+        ValueError: If the sha256, the labels, the revision or the metrics cannot be what they say.
+    """
 
     architecture: str
     tag: str
@@ -49,6 +55,20 @@ class Checkpoint:
     ferzoo: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        kinds = {f.name: dict if f.name in ("cfg", "ferzoo", "metrics", "training") else str for f in fields(self)}
+        wrong = {key: kind for key, kind in kinds.items() if not isinstance(getattr(self, key) or kind(), kind)}
+        if wrong:
+            raise TypeError(", ".join(f"{key} must be a {kind.__name__}" for key, kind in wrong.items()))
+        if not re.fullmatch("[0-9a-f]{64}", self.sha256):
+            raise ValueError(f"sha256 must be 64 hexadecimal digits, not {self.sha256!r}")
+        label_names(self.labels)
+        if self.revision and not self.repo:
+            raise ValueError("a revision needs the repo that it is of")
+        for split, found in self.metrics.items():
+            if not isinstance(found, dict) or not isinstance(found.get("accuracy"), float | int):
+                raise ValueError(f"metrics.{split} is no output of ferzoo eval --json: it has no accuracy")
 
     @property
     def name(self) -> str:
@@ -113,8 +133,7 @@ def checkpoints() -> dict[str, Checkpoint]:
     for path in sorted(config_folder().glob("*.yaml")):
         try:
             checkpoint = Checkpoint(**yaml.safe_load(path.read_text(encoding="utf-8")))
-            label_names(checkpoint.labels)
-        except (TypeError, UnknownNameError, yaml.YAMLError) as error:
+        except (TypeError, ValueError, yaml.YAMLError) as error:
             raise CheckpointError(f"{path} is no valid checkpoint description: {error}") from error
         if path.stem != checkpoint.name:
             raise CheckpointError(f"{path} describes {checkpoint.name}: rename the file to {checkpoint.name}.yaml.")

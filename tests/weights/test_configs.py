@@ -69,9 +69,17 @@ def test_a_missing_fact_is_named(describe: Any, fact: str) -> None:
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"colour": "red"}, "'colour'"), ({"labels": "fer+"}, "Unknown label set 'fer\\+'.*'ferplus'")],
+    [
+        ({"colour": "red"}, "'colour'"),
+        ({"labels": "fer+"}, "Unknown label set 'fer\\+'.*'ferplus'"),
+        ({"labels": 7}, "labels must be a str"),
+        ({"cfg": ["input_size"], "metrics": "82 %"}, "cfg must be a dict, metrics must be a dict"),
+        ({"sha256": "abc"}, "64 hexadecimal digits, not 'abc'"),
+        ({"revision": "a" * 40}, "a revision needs the repo"),
+        ({"metrics": {"validation": {"accuracy": "82 %"}}}, "metrics.validation .* no accuracy"),
+    ],
 )
-def test_a_fact_that_does_not_exist_is_named(describe: Any, changes: dict[str, str], message: str) -> None:
+def test_a_fact_that_cannot_be_is_named(describe: Any, changes: dict[str, str], message: str) -> None:
     describe(**changes)
     with pytest.raises(CheckpointError, match=message):
         checkpoints()
