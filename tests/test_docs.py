@@ -138,7 +138,7 @@ def test_results_of_a_checkpoint_are_shown(monkeypatch: pytest.MonkeyPatch) -> N
     metrics = {
         "validation": {**figures, "confusion": confusion, "flip": True, "unseen": {**figures, "accuracy": 71.25}}
     }
-    item = Checkpoint("lfnsb", "test", "ab12", "ferplus", {"crop_pct": 1.0}, "research", "A test.", metrics=metrics)
+    item = Checkpoint("lfnsb", "test", "ab" * 32, "ferplus", {"crop_pct": 1.0}, "research", "A test.", metrics=metrics)
     module = hooks()
     monkeypatch.setattr("doc_tools.weights.checkpoints", lambda: {item.name: item})
     results = module.table("results")

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--revision", metavar="BRANCH", help="branch to push to (default: main)")
     parser.add_argument("--pr", action="store_true", help="open a pull request instead of pushing")
     parser.add_argument("--message", default="", help="first line of the commit")
-    parser.add_argument("--dtype", default="float32", choices=("float32", "float16"), help="default: float32")
+    parser.add_argument("--dtype", choices=("float32", "float16"), help="default: float32, or as it ships")
     parser.add_argument("--yes", action="store_true", help="write over a repository that holds something else")
     parser.add_argument("--metrics", type=Path, metavar="FILE", help="evaluation for the card, from ferzoo eval --json")
     parser.add_argument("--dataset", default="", metavar="NAME", help="data set of the training, if it is not known")
@@ -35,26 +35,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Push, or write what would be pushed."""
-    from ..errors import CheckpointError
+    from ..errors import CheckpointError, FerzooError
+    from ..weights.configs import pin, pinnable
 
-    if args.all:
-        if not args.org or args.model:
-            raise CheckpointError("Write ferzoo push --all --org NAME, without a model: each goes to NAME/<its name>.")
-        from ..weights.configs import checkpoints
-
-        plan = [(c.name, f"{args.org}/{c.name}") for c in checkpoints().values() if c.shipped()]
-    elif not args.model or not args.repo:
-        raise CheckpointError("Write ferzoo push MODEL ORG/REPO, or ferzoo push --all --org NAME.")
-    else:
-        plan = [(args.model, args.repo)]
-    if args.pin and (not args.all or args.dry_run or args.pr):
-        raise CheckpointError("--pin goes with --all, and with neither --dry-run nor --pr.")
-    done = [_push(args, model, repo) for model, repo in plan]
+    plan = _plan(args)
     if args.pin:
-        from ..weights.configs import pin
-
-        for result in done:
-            pin(result.name, result.repo_id, result.commit)
+        if not args.all or args.dry_run or args.pr or args.revision or args.dtype:
+            raise CheckpointError("--pin goes with --all alone, without --dry-run, --pr, --revision and --dtype.")
+        if not pinnable():
+            raise CheckpointError("--pin writes to hub_configs: run it in a checkout of ferzoo.")
+    done = []
+    for model, repo in plan:
+        try:
+            done.append(_push(args, model, repo))
+        except FerzooError:
+            for result in done:
+                print(f"pushed: {result.name} to {result.repo_id} at {result.commit}", file=sys.stderr)
+            raise
+        if args.pin:
+            pin(done[-1].name, done[-1].repo_id, done[-1].commit)
     if args.json:
         print_json([result.to_dict() for result in done] if args.all else done[0].to_dict())
         return 0
@@ -65,6 +64,22 @@ def run(args: argparse.Namespace) -> int:
         return 0
     print_table([{"name": r.name, "load it with": f"hf-hub:{r.repo_id}@{r.revision}", "see": r.url} for r in done])
     return 0
+
+
+def _plan(args: argparse.Namespace) -> list[tuple[str, str]]:
+    """What goes where."""
+    from ..errors import CheckpointError
+    from ..weights.configs import checkpoints
+
+    if not args.all:
+        if not args.model or not args.repo:
+            raise CheckpointError("Write ferzoo push MODEL ORG/REPO, or ferzoo push --all --org NAME.")
+        return [(args.model, args.repo)]
+    if not args.org or args.model:
+        raise CheckpointError("Write ferzoo push --all --org NAME, without a model: each goes to NAME/<its name>.")
+    if stated := [f"--{key}" for key in ("metrics", "dataset", "license", "description") if getattr(args, key)]:
+        raise CheckpointError(f"{', '.join(stated)} would say the same of every checkpoint: leave out with --all.")
+    return [(c.name, f"{args.org}/{c.name}") for c in checkpoints().values() if c.shipped()]
 
 
 def _push(args: argparse.Namespace, model: str, repo: str) -> Any:
@@ -93,9 +108,12 @@ def _push(args: argparse.Namespace, model: str, repo: str) -> Any:
 
 def _ask(what: str) -> bool:
     """Ask the person at the terminal; nobody there is a no."""
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         return False
-    return input(f"{what}. Write over it? [y/N] ").strip().lower() in ("y", "yes")
+    try:
+        return input(f"{what}. Write over it? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
 
 
 def _metrics(path: Path | None) -> dict[str, Any] | None:

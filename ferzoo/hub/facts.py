@@ -16,10 +16,11 @@ from .. import __version__
 from ..data.readers import DATASETS
 from ..errors import CheckpointError
 from ..registry import entry_points as ep
-from ..weights.configs import WHERE, checkpoints
+from ..weights.configs import WHERE, Checkpoint, checkpoints
 from ..weights.resolve import default_tag
+from .checks import check_classes, checked_metrics, class_count, class_names
 
-__all__ = ["Facts", "facts_of", "title_of"]
+__all__ = ["Facts", "checkpoint_of", "facts_of", "title_of"]
 
 
 @dataclass(frozen=True)
@@ -74,33 +75,48 @@ def facts_of(source: nn.Module | str | os.PathLike[str], model: nn.Module, **sta
         **stated: Fields of `Facts` that the caller knows better.
 
     Raises:
-        CheckpointError: If a file of a checkpoint folder cannot be read.
+        CheckpointError: If a file of a checkpoint folder cannot be read, an evaluation is none or of another network,
+            or the network's label names are no names or repeat.
     """
     cfg: Mapping[str, Any] = getattr(model, "pretrained_cfg", None) or {}
     extra: Mapping[str, Any] = getattr(model, "ferzoo_cfg", None) or {}
     architecture = str(cfg.get("architecture") or type(model).__name__.lower())
     # A network in memory may have been trained since it was loaded: what was measured then is not said of it.
-    kept = ("grayscale",) if isinstance(source, nn.Module) else _FIELDS
-    known: dict[str, Any] = {key: extra[key] for key in kept if key in extra} | {"package": _package(architecture)}
-    if isinstance(source, nn.Module):
-        pass
-    elif (checkpoint := _checkpoint(source)) is not None:
-        known |= {key: getattr(checkpoint, key) for key in ("tag", "labels", "metrics", "license", "description")}
-        recipe = checkpoint.training.get("recipe") or {}
-        known |= {"training": checkpoint.training, "dataset": recipe.get("dataset", checkpoint.labels)}
-    elif Path(source).expanduser().is_dir():
-        known |= _of_run(Path(source).expanduser())
-    return Facts(architecture, **{**known, **{key: value for key, value in stated.items() if value}})
+    kept = ("grayscale",) if isinstance(source, nn.Module) else tuple(_KINDS)
+    known: dict[str, Any] = {key: extra[key] for key in kept if extra.get(key) is not None}
+    if wrong := [key for key, value in known.items() if not isinstance(value, _KINDS[key])]:
+        raise CheckpointError(
+            f"Under ferzoo, the config.json of {architecture} has another type than expected: {', '.join(wrong)}."
+        )
+    if not isinstance(source, nn.Module):
+        if (checkpoint := checkpoint_of(source)) is not None:
+            known |= {key: getattr(checkpoint, key) for key in ("tag", "labels", "metrics", "license", "description")}
+            recipe = checkpoint.training.get("recipe") or {}
+            known |= {"training": checkpoint.training, "dataset": recipe.get("dataset", checkpoint.labels)}
+        run = _of_run(Path(source).expanduser()) if checkpoint is None else {}
+        known |= run
+        if not run:  # the cfg of a run is that of the weights it began from
+            known |= {k: v for k in ("license", "description") if not known.get(k) and isinstance(v := cfg.get(k), str)}
+    known |= {key: value for key, value in stated.items() if value}
+    known["metrics"] = checked_metrics(known.get("metrics") or {})
+    check_classes(known["metrics"], class_names(model), class_count(model))
+    return Facts(architecture, package=_package(architecture), **known)
 
 
-_FIELDS = tuple(f for f in Facts.__dataclass_fields__ if f not in ("architecture", "package"))
+#: Fields that a config.json may know, and their types.
+_KINDS: dict[str, type] = {
+    key: str if f.type == "str" else bool if f.type == "bool" else dict
+    for key, f in Facts.__dataclass_fields__.items()
+    if key not in ("architecture", "package")
+}
 
 
-def _checkpoint(source: str | os.PathLike[str]) -> Any:
-    name = os.fspath(source)
-    if "." not in name and (tag := default_tag(name)):
-        name = f"{name}.{tag}"
-    return checkpoints().get(name)
+def checkpoint_of(source: str | os.PathLike[str]) -> Checkpoint | None:
+    """The checkpoint of ferzoo's own that a name means, with or without tag; None for a folder or another name."""
+    if not isinstance(source, str):
+        return None
+    tag = default_tag(source) if "." not in source else ""
+    return checkpoints().get(f"{source}.{tag}" if tag else source)
 
 
 def _of_run(folder: Path) -> dict[str, Any]:
@@ -113,7 +129,7 @@ def _of_run(folder: Path) -> dict[str, Any]:
         known["training"] = {"epoch": epoch}
     if recipe := files["recipe"]:
         known.setdefault("training", {})["recipe"] = {key: v for key, v in recipe.items() if key not in WHERE}
-        known["dataset"] = str(recipe.get("dataset", ""))
+        known["dataset"] = str(recipe.get("dataset", "ferplus"))  # older runs know no other
     if environment := files["environment"]:
         kept = ("python", "packages", "git", "gpu")
         known.setdefault("training", {})["environment"] = {key: environment[key] for key in kept if key in environment}

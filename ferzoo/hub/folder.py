@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,19 +14,20 @@ from torch import nn
 
 from ..data.pictures import confusion_picture
 from ..errors import CheckpointError
+from ..registry.config import HOW, SOURCES
 from ..registry.folder import create_from_folder
-from ..weights.configs import wheel_folder
+from ..weights.configs import checkpoints, wheel_folder
 from ..weights.files import write_atomically, write_tensors
 from ..weights.folders import sha256_of
 from ..weights.repository import CONFIG, WEIGHTS
 from .card import CONFUSION, LICENSE, card_text, measured
+from .checks import channels_of, class_count, class_names, plain
 from .facts import Facts
 
 __all__ = ["README", "Published", "compare", "write_folder"]
 
 README = "README.md"
-#: Fields of timm's cfg that say where weights are, or were.
-_SOURCES = ("file", "url", "state_dict", "hf_hub_id", "hf_hub_filename", "source", "custom_load", "architecture")
+_FILES = (WEIGHTS, CONFIG, CONFUSION, LICENSE, README)
 
 
 @dataclass(frozen=True)
@@ -50,52 +52,111 @@ def write_folder(
     repo_id: str,
     dtype: str = "float32",
     model_args: Mapping[str, Any] | None = None,
+    *,
+    source_file: Path | None = None,
+    revision: str = "",
 ) -> Published:
     """Write what a repository holds, and see that the network comes back from it bit for bit.
 
     Args:
         model: The network.
         facts: What is known of its weights.
-        folder: An empty folder, or one to write over.
+        folder: An empty folder, or one that this function wrote before.
         repo_id: Repository that the card is for.
         dtype: ``"float32"``, or ``"float16"`` for half the size.
         model_args: Arguments that the network was built with, beside its class count; JSON values.
+        source_file: Safetensors file of `dtype` with these weights, to be taken byte for byte.
+        revision: Branch that the card is for, where that is not the main one.
 
     Raises:
-        CheckpointError: If the weights do not fit `dtype`, or the network cannot be rebuilt from the folder.
+        CheckpointError: If the folder holds anything else, a value cannot be written, the weights do not fit `dtype`,
+            or the network cannot be rebuilt from the folder; what was written is then taken away.
     """
-    cfg = _cfg(model, facts)
+    earlier = _earlier(folder)
+    args = plain(dict(model_args or {}), "model_args")
+    cfg = _cfg(model, facts, args)
     tensors = _tensors(model, dtype)
-    write_tensors(folder / WEIGHTS, tensors)  # several entries of metadata would come in any order: another hash
-    files = {WEIGHTS: sha256_of(folder / WEIGHTS)}
     config = {
         "architecture": facts.architecture,
-        "num_classes": getattr(model, "num_classes", cfg["num_classes"]),
+        "num_classes": cfg["num_classes"],
         "num_features": getattr(model, "num_features", None),
-        "label_names": list(cfg.get("label_names") or ()) or None,
-        "model_args": dict(model_args or {}),
+        "label_names": cfg.get("label_names"),
+        "model_args": args,
         "pretrained_cfg": cfg,
-        "ferzoo": {"sha256": files[WEIGHTS], "dtype": dtype, **facts.to_dict()},
+        "ferzoo": {"sha256": "", "dtype": dtype, **facts.to_dict()},
     }
-    _write_text(folder / CONFIG, json.dumps({k: v for k, v in config.items() if v is not None}, indent=2) + "\n")
-    files[CONFIG] = sha256_of(folder / CONFIG)
-    picture = _draw(facts, cfg, folder / CONFUSION)
-    if picture:
-        files[CONFUSION] = sha256_of(folder / CONFUSION)
-    if "LICENSE" in facts.license:
-        _write_text(folder / LICENSE, (wheel_folder() / LICENSE).read_text(encoding="utf-8"))
-        files[LICENSE] = sha256_of(folder / LICENSE)
-    _write_text(folder / README, card_text(facts, cfg, repo_id, files))
-    files[README] = sha256_of(folder / README)
+    config = plain({k: v for k, v in config.items() if v is not None}, CONFIG)
+    for name in earlier:
+        (folder / name).unlink()
     try:
-        again = create_from_folder(folder)
+        if source_file is None:
+            write_tensors(folder / WEIGHTS, tensors)  # several entries of metadata come in any order: another hash
+        else:
+            write_atomically(folder / WEIGHTS, lambda path: shutil.copyfile(source_file, path))
+        files = {WEIGHTS: sha256_of(folder / WEIGHTS)}
+        config["ferzoo"]["sha256"] = files[WEIGHTS]
+        _write_text(folder / CONFIG, json.dumps(config, indent=2) + "\n")
+        files[CONFIG] = sha256_of(folder / CONFIG)
+        if _draw(facts, cfg, folder / CONFUSION):
+            files[CONFUSION] = sha256_of(folder / CONFUSION)
+        if _are_ours(facts):
+            _write_text(folder / LICENSE, (wheel_folder() / LICENSE).read_text(encoding="utf-8"))
+            files[LICENSE] = sha256_of(folder / LICENSE)
+        rounded = dtype if _differ(model, tensors) else ""
+        _write_text(folder / README, card_text(facts, cfg, repo_id, files, revision=revision, rounded=rounded))
+        files[README] = sha256_of(folder / README)
+        again = _rebuilt(folder, facts)
+        compare(again, tensors, "the written file")
+    except BaseException:
+        for name in _FILES:
+            (folder / name).unlink(missing_ok=True)
+        raise
+    return Published(folder, files, again)
+
+
+def _earlier(folder: Path) -> list[str]:
+    """Files of an earlier call in a folder.
+
+    Raises:
+        CheckpointError: If it holds anything else.
+    """
+    if not folder.exists():
+        return []
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else None
+    if names == []:
+        return []
+    if names is None or not {WEIGHTS, CONFIG, README} <= set(names) <= set(_FILES) or not _has_ours(folder / CONFIG):
+        what = "is no folder" if names is None else f"holds {', '.join(names[:8])}{' ...' if len(names) > 8 else ''}"
+        raise CheckpointError(
+            f"{folder} {what}. Nothing was written: name an empty or new folder, or that of an earlier dry run."
+        )
+    return names
+
+
+def _has_ours(config: Path) -> bool:
+    try:
+        content = json.loads(config.read_text(encoding="utf-8"))
+    except (ValueError, OSError):
+        return False
+    return isinstance(content, dict) and "ferzoo" in content
+
+
+def _are_ours(facts: Facts) -> bool:
+    """Whether weights are under the terms that ferzoo ships beside its own."""
+    checkpoint = checkpoints().get(facts.name)
+    if checkpoint is None or checkpoint.shipped() is None:
+        return False
+    return LICENSE in facts.license and facts.license == checkpoint.license
+
+
+def _rebuilt(folder: Path, facts: Facts) -> nn.Module:
+    try:
+        return create_from_folder(folder)
     except (CheckpointError, ValueError, TypeError) as error:
         raise CheckpointError(
             f"{facts.architecture} cannot be rebuilt from what was written: {error} Give the arguments that it was "
             "built with as model_args."
         ) from error
-    compare(again, tensors, "the written file")
-    return Published(folder, files, again)
 
 
 def compare(model: nn.Module, tensors: Mapping[str, torch.Tensor], origin: str) -> None:
@@ -117,16 +178,37 @@ def compare(model: nn.Module, tensors: Mapping[str, torch.Tensor], origin: str) 
         raise CheckpointError(f"The network read back from {origin} differs in {', '.join(sorted(other)[:5])}.")
 
 
-def _cfg(model: nn.Module, facts: Facts) -> dict[str, Any]:
+def _cfg(model: nn.Module, facts: Facts, args: Mapping[str, Any]) -> dict[str, Any]:
+    """The network's pretrained cfg in plain values, with the channels and the classes that it has."""
     cfg: dict[str, Any] = dict(getattr(model, "pretrained_cfg", None) or {})
-    if not cfg.get("input_size"):
-        raise CheckpointError(f"{facts.architecture} has no pretrained_cfg: only networks built by timm can be pushed.")
-    kept = {k: v for k, v in cfg.items() if v is not None and k not in _SOURCES}
-    for key, value in (("license", facts.license), ("description", facts.description), ("tag", facts.tag)):
-        kept.pop(key, None)  # said of other weights
-        if value:
-            kept[key] = value
-    return dict(json.loads(json.dumps(kept)))
+    if not all(cfg.get(key) for key in ("input_size", "mean", "std")) or class_count(model) is None:
+        raise CheckpointError(
+            f"{facts.architecture} has no pretrained_cfg with input_size, mean, std and a class count: only networks "
+            "built by timm can be pushed."
+        )
+    # The licence, the description and the tag may be those of other weights, and the names of another classifier.
+    dropped = (*SOURCES, *HOW, "architecture", "license", "description", "tag", "label_names")
+    names, channels = class_names(model), channels_of(model, cfg, args)
+    kept = {key: value for key, value in cfg.items() if value is not None and key not in dropped}
+    kept |= {key: value for key in ("license", "description", "tag") if (value := getattr(facts, key))}
+    kept["num_classes"] = class_count(model)
+    if names:
+        kept["label_names"] = names
+    else:
+        kept.pop("label_descriptions", None)
+    for key in ("input_size", "test_input_size", "min_input_size"):
+        if kept.get(key):
+            kept[key] = (channels, *kept[key][1:])
+    for key in ("mean", "std"):
+        if len(kept[key]) != channels:
+            kept[key] = (sum(kept[key]) / len(kept[key]),) * channels
+    return dict(plain(kept, "pretrained_cfg"))
+
+
+def _differ(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> bool:
+    """Whether some weights of a network have other values in the tensors that are written."""
+    state = model.state_dict()
+    return any(not torch.equal(state[k].detach().cpu(), tensors[k].to(state[k].dtype)) for k in tensors)
 
 
 def _tensors(model: nn.Module, dtype: str) -> dict[str, torch.Tensor]:

@@ -12,7 +12,7 @@ from ..errors import CheckpointError, FerzooError
 from ..registry.factory import create_model, list_models
 from ..registry.folder import create_from_folder
 
-__all__ = ["load_model"]
+__all__ = ["is_folder", "load_model"]
 
 
 def load_model(name: str | os.PathLike[str]) -> nn.Module:
@@ -25,13 +25,14 @@ def load_model(name: str | os.PathLike[str]) -> nn.Module:
 
     Returns:
         The network, in training mode as timm's are. Its `pretrained_cfg` holds preprocessing and label names, its
-        `ferzoo_cfg` what timm's cfg has no field for.
+        `ferzoo_cfg` what timm's cfg has no field for; that of a folder or of the Hub has as `ferzoo_args` the arguments
+        that it was built with, but for the class count.
 
     Raises:
         UnknownNameError: If there is no such model; names the nearest.
         CheckpointError: If there are no weights, or they are damaged or do not fit.
     """
-    if _is_folder(name):
+    if is_folder(name):
         return create_from_folder(Path(name).expanduser())
     name = os.fspath(name)
     try:
@@ -42,11 +43,17 @@ def load_model(name: str | os.PathLike[str]) -> nn.Module:
         raise CheckpointError(f"The weights of {name!r} cannot be loaded: {error}") from error
 
 
-def _is_folder(name: str | os.PathLike[str]) -> bool:
-    if not isinstance(name, str):
+def is_folder(source: str | os.PathLike[str]) -> bool:
+    """Whether a source is a folder with a checkpoint, and not a name.
+
+    Args:
+        source: A path is a folder. A string is one if it has a separator, or if there is a folder of that name and no
+            registered model; not if it begins with ``hf-hub:`` or the like.
+    """
+    if not isinstance(source, str):
         return True
-    if re.match(r"[a-z_-]{2,}:", name):
+    if re.match("[A-Za-z][A-Za-z_-]+:", source):
         return False
-    if "/" in name or os.sep in name or name in (".", "..", "~"):
+    if "/" in source or os.sep in source or source in (".", "..", "~"):
         return True
-    return name.partition(".")[0] not in list_models() and os.path.isdir(name)
+    return source.partition(".")[0] not in list_models() and os.path.isdir(source)

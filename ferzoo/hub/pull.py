@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UnknownNameError, WeightsNotFoundError
+from ..registry.config import read_config
 from ..registry.factory import list_models
-from ..registry.folder import checked_weights, read_config
+from ..registry.folder import checked_weights
 from ..weights.configs import checkpoints
 from ..weights.folders import copy_to_cache, listed
-from ..weights.repository import CONFIG, fetch
+from ..weights.repository import CONFIG, fetch, hub_hint, is_hub_name
 from ..weights.resolve import default_tag, resolve
 
 __all__ = ["pull"]
@@ -53,8 +54,8 @@ def pull(
             what = "has no NAME.TAG.safetensors with NAME.TAG.json beside it" if folder.is_dir() else "is no folder"
             raise WeightsNotFoundError(f"{folder} {what}: there is nothing to fetch.")
     rows = []
-    for name in [name if _of_the_hub(name) else _with_tag(name, folder) for name in wanted]:
-        if _of_the_hub(name):
+    for name in [name if is_hub_name(name) else _with_tag(name, folder) for name in wanted]:
+        if is_hub_name(name):
             if folder is not None:
                 raise WeightsNotFoundError(f"{name} is a repository: leave out the folder {folder}.")
             found = fetch(name, cache_dir)
@@ -69,13 +70,11 @@ def pull(
     return rows
 
 
-def _of_the_hub(name: str) -> bool:
-    return name.startswith(("hf-hub:", "hf_hub:"))
-
-
 def _with_tag(name: str, folder: Path | None) -> str:
     """Complete a name, and refuse one that no model has."""
     architecture, _, tag = name.partition(".")
+    if hint := hub_hint(name):
+        raise UnknownNameError("model", name, (), hint)
     if architecture not in list_models():
         raise UnknownNameError("model", name, [*list_models(), *checkpoints()], "See `ferzoo list`.")
     if tag:

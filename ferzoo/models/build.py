@@ -16,8 +16,8 @@ from torch import nn
 
 from ..errors import CheckpointError, CheckpointWarning
 from ..labels import FERPLUS
-from ..registry.factory import local_cfg
-from ..registry.folder import checked_weights, read_config
+from ..registry.config import SOURCES, local_cfg, only_file, read_config
+from ..registry.folder import checked_weights
 from ..weights.configs import checkpoints
 from ..weights.repository import CONFIG, fetch
 from ..weights.resolve import resolve
@@ -77,7 +77,7 @@ def convert_state_dict(
         unused: Regular expressions of names that the release holds and its forward never uses.
 
     Raises:
-        CheckpointError: If names are missing or unexpected, or a shape differs; lists them.
+        CheckpointError: If names are missing or unexpected, or a shape or the kind of number differs; lists them.
     """
     own = model.state_dict()
     out = {name.removeprefix("module."): tensor for name, tensor in state_dict.items()}
@@ -137,9 +137,15 @@ def _check_keys(out: dict[str, torch.Tensor], own: StateDict, model: nn.Module) 
         for name in out
         if name in own and name != first and out[name].shape != own[name].shape
     ]
+    kinds = [name for name in out if name in own and out[name].is_floating_point() != own[name].is_floating_point()]
     problems = [
         f"{what}: {', '.join(names[:6])}{f' and {len(names) - 6} more' if len(names) > 6 else ''}"
-        for what, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
+        for what, names in (
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("of another shape", shapes),
+            ("whole numbers for real ones, or the other way", kinds),
+        )
         if names
     ]
     if problems:
@@ -170,19 +176,20 @@ def build_model(
     overlay = dict(kwargs.pop("pretrained_cfg_overlay", None) or {})
     cfg = kwargs.pop("pretrained_cfg", None)
     extra: dict[str, Any] = {}
-    has_source = any(overlay.get(key) for key in ("file", "url", "state_dict", "hf_hub_id", "source"))
+    args: dict[str, Any] = {}
+    has_source = any(overlay.get(key) for key in SOURCES)
     if pretrained and not has_source and (cfg is None or isinstance(cfg, str)):
         weights = resolve(variant, cfg or None, cache_dir=cache_dir, local_files_only=local_only)
         if cfg and f"{variant}.{cfg}" not in checkpoints():  # known to FERZOO_WEIGHTS alone
             cfg = local_cfg(variant, cfg, weights)
-        overlay.update(file=str(weights.path), hf_hub_id=None, url=None)
+        overlay.update(only_file(weights.path))
         extra = weights.ferzoo
     elif pretrained and not has_source and (hub_id := _hub_id(cfg)):  # timm's own way to a repository
         found = fetch(hub_id, cache_dir, local_only)
         config = read_config(found.folder / CONFIG)
         weights_file = checked_weights(found.folder, config, f"the Hub repository {found.repo}")
-        overlay.update(file=str(weights_file), hf_hub_id=None, url=None, source="")
-        extra = config.ferzoo
+        overlay.update(only_file(weights_file))
+        extra, args = config.ferzoo, config.model_args
     model = build_model_with_cfg(
         cls,
         variant,
@@ -195,6 +202,7 @@ def build_model(
     )
     model.pretrained_cfg = model.default_cfg = _cfg_as_built(model.pretrained_cfg, model)
     model.ferzoo_cfg = extra
+    model.ferzoo_args = {key: value for key, value in args.items() if key != "num_classes"}
     return model
 
 

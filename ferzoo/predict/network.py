@@ -131,7 +131,7 @@ def _labels(model: nn.Module, cfg: Mapping[str, Any]) -> tuple[str, ...]:
             raise ValueError(f"{_name(model)} has neither num_classes nor pretrained_cfg['label_names']: set one.")
         return tuple(f"class {i}" for i in range(count))
     if len(set(names)) < len(names):
-        raise ValueError(f"The label names of {_name(model)} repeat: {', '.join(names)}.")
+        raise CheckpointError(f"The label names of {_name(model)} repeat: {', '.join(names)}.")
     if count and count != len(names):
         raise CheckpointError(
             f"{_name(model)} has {count} classes and {len(names)} label names ({', '.join(names)}): its classifier is "

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import CheckpointError, PluginConflictError, PluginLoadError, RegistrationError, UnknownNameError
 from ..weights.configs import checkpoints
-from ..weights.folders import Weights, local_checkpoints
-from ..weights.repository import fetch
+from ..weights.folders import local_checkpoints
+from ..weights.repository import fetch, hub_hint, is_hub_name
 from ..weights.resolve import resolve
 from ..weights.safe import refuse_pickled_sources
 from . import entry_points as ep
+from .config import local_cfg, only_file
 from .folder import create_from_folder
 from .lookup import find_registered, load_model
 
@@ -96,8 +97,8 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
     """Build a model of the zoo, a model of timm, or one from the Hub.
 
     Args:
-        name: A name from `list_models`, with or without a tag (``"lfnsb.ferplus"``), a name of timm's, or
-            ``"hf-hub:org/repo[@revision]"``.
+        name: A name from `list_models`, with or without a tag (``"lfnsb.ferplus"``), a name of timm's,
+            ``"hf-hub:org/repo[@revision]"``, or ``"local-dir:folder"``.
         pretrained: Load trained weights; those of ``lfnsb`` and ``lanmsff`` come with the package.
         **kwargs: timm's: `num_classes`, `in_chans`, `global_pool`, `drop_rate`, `features_only`,
             `checkpoint_path`, `pretrained_cfg_overlay`, and the network's own, such as `img_size`; those of the Hub's
@@ -116,14 +117,18 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
 
     refuse_pickled_sources(kwargs)
     where = {key: kwargs.pop(key) for key in ("cache_dir", "local_files_only") if key in kwargs}
-    if name.startswith(("hf-hub:", "hf_hub:")):
+    if is_hub_name(name):
         found = fetch(name, **where, weights=pretrained)
         return create_from_folder(found.folder, f"the Hub repository {found.repo}", pretrained, **kwargs)
-    if name.startswith("local-dir:"):
-        return create_from_folder(Path(name.partition(":")[2]).expanduser(), pretrained=pretrained, **kwargs)
+    source, _, rest = name.partition(":")
+    if rest and source.lower() == "local-dir":
+        return create_from_folder(Path(rest).expanduser(), pretrained=pretrained, **kwargs)
+    if source.lower() == "timm":
+        name = rest
     if ":" in name:
-        load_plugins()
-        return timm.create_model(name, pretrained=pretrained, **kwargs)
+        raise UnknownNameError("source", source, (), "Names are NAME, timm:NAME, hf-hub:ORG/REPO or local-dir:FOLDER.")
+    if hint := hub_hint(name):
+        raise UnknownNameError("model", name, (), hint)
     architecture, _, tag = name.partition(".")
     known = ep.entries("model")
     if architecture in known:
@@ -138,8 +143,7 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
     weights = resolve(architecture, tag, **where)
     kwargs["pretrained_cfg"] = local_cfg(architecture, tag, weights)
     if pretrained:
-        source = {"file": str(weights.path), "hf_hub_id": None, "url": None}
-        kwargs["pretrained_cfg_overlay"] = source | (kwargs.get("pretrained_cfg_overlay") or {})
+        kwargs["pretrained_cfg_overlay"] = only_file(weights.path) | (kwargs.get("pretrained_cfg_overlay") or {})
     model = timm.create_model(architecture, pretrained=pretrained, **kwargs)
     if pretrained:
         model.ferzoo_cfg = weights.ferzoo
@@ -153,21 +157,6 @@ def _timm_knows(name: str) -> bool:
         return get_pretrained_cfg(name) is not None
     except RuntimeError:  # timm's answer to a tag that it does not know
         return False
-
-
-def local_cfg(architecture: str, tag: str, weights: Weights) -> dict[str, Any]:
-    """The cfg of a checkpoint in FERZOO_WEIGHTS over that of its architecture, which has the network's facts."""
-    from timm.models import PretrainedCfg, get_pretrained_cfg
-
-    cfg = (get_pretrained_cfg(architecture) or PretrainedCfg()).to_dict(remove_source=True)
-    for fact in ("label_names", "label_descriptions", "license", "description"):
-        cfg.pop(fact, None)  # said of other weights
-    cfg.update(weights.cfg, architecture=architecture, tag=tag)
-    try:
-        PretrainedCfg(**cfg)
-    except TypeError as error:
-        raise CheckpointError(f"The cfg in {weights.path.with_suffix('.json')} is not timm's: {error}") from error
-    return cfg
 
 
 def create_block(name: str, *args: Any, **kwargs: Any) -> nn.Module:

@@ -2,100 +2,41 @@
 
 from __future__ import annotations
 
-import json
 import re
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import CheckpointError, FerzooError, UnknownNameError
+from ..errors import CheckpointError, CheckpointWarning, FerzooError, UnknownNameError
 from ..weights.folders import checked
-from ..weights.repository import CONFIG, WEIGHTS
+from ..weights.repository import CONFIG, WEIGHTS, hub_hint
 from . import entry_points as ep
+from .bounds import bounded
+from .config import BUILDERS, MOST_LETTERS, FolderConfig, only_file, read_config
 from .lookup import load_model
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["FolderConfig", "checked_weights", "create_from_folder", "read_config"]
+__all__ = ["checked_weights", "create_from_folder"]
 
-#: Largest class count and input side that a config.json may ask for, so that it cannot ask for all memory.
-MOST_CLASSES, MOST_PIXELS = 100_000, 4096
-#: Arguments of timm's factory, which a config.json has no say in.
-_RESERVED = {
-    "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "local_files_only",
-    "features_only", "scriptable", "exportable", "no_jit",
-}  # fmt: skip
+#: Parameters that a network without a weights file may have, and those of a wide classifier for each class.
+_MOST_PARAMETERS, _WIDEST = 2**31, 8192
 
 
-@dataclass(frozen=True)
-class FolderConfig:
-    """What a `config.json` says.
+class _Header(NamedTuple):
+    """What a safetensors file says of its tensors: how many values all hold, and the names of those of no real type."""
 
-    Attributes:
-        architecture: Name of the network.
-        cfg: timm's pretrained cfg, with class count and label names.
-        model_args: Further arguments of the constructor.
-        ferzoo: What timm's cfg has no field for.
-    """
-
-    architecture: str
-    cfg: dict[str, Any]
-    model_args: dict[str, Any] = field(default_factory=dict)
-    ferzoo: dict[str, Any] = field(default_factory=dict)
-
-
-def read_config(path: Path) -> FolderConfig:
-    """Read a `config.json` of ferzoo's or timm's.
-
-    Raises:
-        CheckpointError: If it cannot be read, lacks what is needed, or asks for what no checkpoint has a say in.
-    """
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError, RecursionError) as error:
-        raise CheckpointError(f"{path} is no readable JSON: {error}") from error
-    if isinstance(config, dict) and "architecture" in config and "pretrained_cfg" not in config:  # timm's older layout
-        config = {"architecture": config.pop("architecture"), "pretrained_cfg": config}
-    wanted = {"architecture": str, "pretrained_cfg": dict}
-    if not isinstance(config, dict) or not all(isinstance(config.get(k), kind) for k, kind in wanted.items()):
-        raise CheckpointError(f'{path} must hold an "architecture" (a name) and a "pretrained_cfg" (an object).')
-    architecture = config["architecture"]
-    cfg = {**config["pretrained_cfg"], "architecture": architecture}
-    for key in ("file", "url", "state_dict", "hf_hub_id", "source", "custom_load"):
-        cfg.pop(key, None)  # the weights are those beside it
-    if "num_classes" in config:  # beside the cfg, as timm's own config.json has them
-        cfg["num_classes"] = config["num_classes"]
-    if config.get("label_names") and not cfg.get("label_names"):
-        cfg["label_names"] = config["label_names"]
-    args, extra = config.get("model_args") or {}, config.get("ferzoo") or {}
-    if not isinstance(args, dict) or not isinstance(extra, dict):
-        raise CheckpointError(f'{path}: "model_args" and "ferzoo" must be objects.')
-    if taken := sorted(_RESERVED & set(args)):
-        raise CheckpointError(f'{path}: "model_args" may not hold {", ".join(taken)}.')
-    _check_sizes(path, cfg, args)
-    return FolderConfig(architecture, cfg, args, extra)
-
-
-def _check_sizes(path: Path, cfg: Mapping[str, Any], args: Mapping[str, Any]) -> None:
-    classes = [v for v in (cfg.get("num_classes"), args.get("num_classes")) if v is not None]
-    if any(not isinstance(v, int) or not 0 <= v <= MOST_CLASSES for v in classes):
-        raise CheckpointError(f"{path}: num_classes must be 0 to {MOST_CLASSES:,}, got {classes}.")
-    size = cfg.get("input_size")
-    if not isinstance(size, list | tuple) or len(size) != 3:
-        raise CheckpointError(f"{path}: input_size must be [channels, height, width], got {size!r}.")
-    sides = [*size, *_flat(args.get("img_size")), *_flat(args.get("in_chans"))]
-    if any(not isinstance(v, int) or not 1 <= v <= MOST_PIXELS for v in sides):
-        raise CheckpointError(f"{path}: input_size and img_size must be 1 to {MOST_PIXELS:,}, got {sides}.")
-
-
-def _flat(value: Any) -> list[Any]:
-    return [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
+    values: int
+    others: frozenset[str]
 
 
 def create_from_folder(folder: Path, origin: str = "", pretrained: bool = True, **kwargs: Any) -> nn.Module:
     """Build the network of a checkpoint folder.
+
+    The network has the config's `ferzoo` as `ferzoo_cfg`, and as `ferzoo_args` the arguments that it was built with,
+    but for the class count, which it knows itself.
 
     Args:
         folder: Holds `config.json` and, for `pretrained`, `model.safetensors`.
@@ -105,35 +46,121 @@ def create_from_folder(folder: Path, origin: str = "", pretrained: bool = True, 
 
     Raises:
         UnknownNameError: If nobody registered the architecture; says which package has it, where that is known.
-        CheckpointError: If a file is missing, damaged or does not fit.
+        CheckpointError: If a file is missing, damaged or does not fit, or the config asks for a network far larger
+            than its weights.
     """
-    import timm
-
-    origin = origin or str(folder)
+    asked, origin = origin or str(folder), origin or str(folder)
     for file in (CONFIG, WEIGHTS) if pretrained else (CONFIG,):
         if not (folder / file).is_file():
             what = f"{origin} has no {file}" if folder.is_dir() else f"There is no folder {origin}"
-            raise CheckpointError(f"{what}: a checkpoint folder holds {WEIGHTS} and {CONFIG}. See `ferzoo list`.")
+            hint = hub_hint(asked) or "See `ferzoo list`."
+            raise CheckpointError(f"{what}: a checkpoint folder holds {WEIGHTS} and {CONFIG}. {hint}")
     config = read_config(folder / CONFIG)
     _import(config, origin)
-    overlay: dict[str, Any] = {"url": "", "hf_hub_id": None, "source": ""}
-    if pretrained:
-        overlay["file"] = str(checked_weights(folder, config, origin))
-    overlay |= kwargs.pop("pretrained_cfg_overlay", None) or {}
+    path = checked_weights(folder, config, origin) if pretrained else None
+    model = _build(config, path, origin, kwargs)
+    if pretrained and not _is_strict(config, kwargs):
+        _check_rest(model, _build(config, path, origin, {}), config, origin)
+    args: Any = {**config.model_args, **{key: value for key, value in kwargs.items() if key not in BUILDERS}}
+    args.pop("num_classes", None)
+    model.ferzoo_cfg, model.ferzoo_args = config.ferzoo, args
+    return model
+
+
+def _build(config: FolderConfig, path: Path | None, origin: str, kwargs: Mapping[str, Any]) -> Any:
+    """The network by timm's factory, with the weights of the file where there is one."""
+    import timm
+
+    args = {**config.model_args, **kwargs}
+    overlay = {**only_file(path), **(args.pop("pretrained_cfg_overlay", None) or {})}
+    most, than = _MOST_PARAMETERS, f"of more than {_MOST_PARAMETERS:,} parameters"
     try:
-        model: Any = timm.create_model(
-            config.architecture,
-            pretrained=pretrained,
-            pretrained_cfg=config.cfg,
-            pretrained_cfg_overlay=overlay,
-            **{**config.model_args, **kwargs},
-        )
+        header = _header(path) if path else None
+        if header:  # twice, because a module may be built and replaced; the rest for what the caller changes
+            most = 2 * header.values + 10_000_000 + _WIDEST * int(kwargs.get("num_classes") or 0)
+            than = f"far larger than its weights, which have {header.values:,} values"
+        with bounded(most, f"The {CONFIG} of {origin} asks for a network {than}: it is not built."):
+            model = timm.create_model(
+                config.architecture,
+                pretrained=path is not None,
+                pretrained_cfg=config.cfg,
+                pretrained_cfg_overlay=overlay,
+                **args,
+            )
     except FerzooError:
         raise
     except Exception as error:  # safetensors and torch raise many kinds for a damaged file
-        raise CheckpointError(f"{origin} cannot be loaded into {config.architecture}: {error}") from error
-    model.ferzoo_cfg = config.ferzoo
+        why = " ".join(str(error).split())  # torch lists names on lines of their own, and all of them
+        why = why if len(why) <= 500 else f"{why[:500]}..."
+        raise CheckpointError(f"{origin} cannot be loaded into {config.architecture}: {why}") from error
+    if header:
+        real = {name for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
+        if wrong := sorted(real & header.others):
+            raise CheckpointError(f"{origin} holds no real numbers for {_listed(wrong)} of {config.architecture}.")
     return model
+
+
+def _header(path: Path) -> _Header:
+    from safetensors import safe_open
+
+    values, others = 0, set()
+    with safe_open(path, "pt") as file:
+        for name in file.keys():  # noqa: SIM118 (it is no dictionary)
+            part = file.get_slice(name)
+            size = 1
+            for side in part.get_shape():
+                size *= side
+            values += size
+            if not part.get_dtype().startswith(("F", "BF")):
+                others.add(name)
+    return _Header(values, frozenset(others))
+
+
+def _is_strict(config: FolderConfig, kwargs: Mapping[str, Any]) -> bool:
+    """Whether every tensor was accounted for; timm does so unless a classifier or the whole head is left out."""
+    claims = ep.entries("model").get(config.architecture)
+    if claims and claims[0].distribution == "ferzoo":  # the zoo's own networks see to it themselves
+        return True
+    own = config.cfg.get("num_classes")
+    return not kwargs.get("features_only") and kwargs.get("num_classes") in (None, own)
+
+
+def _check_rest(model: Any, whole: Any, config: FolderConfig, origin: str) -> None:
+    """Compare a network with the checkpoint's own, which loaded strictly: all but the classifier came along.
+
+    Raises:
+        CheckpointError: If anything else was left out.
+    """
+    import torch
+    from timm.models import get_pretrained_cfg
+
+    registered = get_pretrained_cfg(config.architecture)
+    names = getattr(registered, "classifier", None) or config.cfg.get("classifier") or ()
+    heads = tuple(f"{name}." for name in ([names] if isinstance(names, str) else names))
+    held: dict[Any, list[Any]] = {}
+    for tensor in whole.state_dict().values():
+        held.setdefault(tensor.shape, []).append(tensor)
+    wrong = []
+    for name, tensor in model.state_dict().items():
+        # A shape that the checkpoint has not is that of an argument of the caller's, as in_chans.
+        if name.startswith(heads) or tensor.shape not in held or name.endswith("num_batches_tracked"):
+            continue
+        if not any(torch.equal(tensor, other) for other in held[tensor.shape]):
+            wrong.append(name)
+    if wrong:
+        raise CheckpointError(f"{origin} was not loaded whole into {config.architecture}: {_listed(wrong)} differ.")
+    had, has = getattr(whole, "num_classes", 0), getattr(model, "num_classes", 0)
+    if had and has and had != has:
+        warnings.warn(
+            f"The checkpoint's classifier has {had} classes and the network {has}: it is left out, and the network's "
+            "starts untrained.",
+            CheckpointWarning,
+            stacklevel=4,
+        )
+
+
+def _listed(names: list[str]) -> str:
+    return f"{', '.join(names[:6])}{f' and {len(names) - 6} more' if len(names) > 6 else ''}"
 
 
 def checked_weights(folder: Path, config: FolderConfig, origin: str) -> Path:
@@ -144,7 +171,7 @@ def checked_weights(folder: Path, config: FolderConfig, origin: str) -> Path:
     """
     path = folder / WEIGHTS
     sha256 = config.ferzoo.get("sha256")
-    return checked(path, str(sha256), f"{CONFIG} of {origin}") if sha256 else path
+    return checked(path, sha256, f"{CONFIG} of {origin}") if sha256 else path
 
 
 def _import(config: FolderConfig, origin: str) -> None:
@@ -162,6 +189,7 @@ def _import(config: FolderConfig, origin: str) -> None:
         package = config.ferzoo.get("package")
         name = package.get("name") if isinstance(package, dict) else None
         hint = f"The {CONFIG} of {origin} asks for it."
-        if isinstance(name, str) and name != "ferzoo" and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        name = name if isinstance(name, str) and len(name) <= MOST_LETTERS else "ferzoo"
+        if name != "ferzoo" and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
             hint += f" It says that the package {name} has it: install that (pip install {name}) if you trust it."
         raise UnknownNameError("model", config.architecture, [*known, *timm.list_models()], hint)

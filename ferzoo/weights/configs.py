@@ -12,7 +12,7 @@ from ..errors import CheckpointError
 from ..labels import label_names
 from .files import write_atomically
 
-__all__ = ["DEFAULT_TAG", "WHERE", "Checkpoint", "checkpoints", "config_folder", "pin", "wheel_folder"]
+__all__ = ["DEFAULT_TAG", "WHERE", "Checkpoint", "checkpoints", "config_folder", "pin", "pinnable", "wheel_folder"]
 
 #: What a name without tag means, where an architecture has it.
 DEFAULT_TAG = "ferplus"
@@ -66,6 +66,8 @@ class Checkpoint:
         label_names(self.labels)
         if self.revision and not self.repo:
             raise ValueError("a revision needs the repo that it is of")
+        if self.repo and not re.fullmatch(r"[\w.-]+/[\w.-]+", self.repo, re.ASCII):
+            raise ValueError(f"repo must be ORG/REPO, not {self.repo!r}")
         for split, found in self.metrics.items():
             if not isinstance(found, dict) or not isinstance(found.get("accuracy"), float | int):
                 raise ValueError(f"metrics.{split} is no output of ferzoo eval --json: it has no accuracy")
@@ -97,6 +99,11 @@ class Checkpoint:
         """The weights where they came with the code: in the package, or in a checkout beside these facts."""
         places = (wheel_folder() / self.file, config_folder() / "weights" / self.file)
         return next((path for path in places if path.is_file()), None)
+
+
+def pinnable() -> bool:
+    """Whether the YAML files are those of a checkout, and not of an installed package."""
+    return config_folder().parent != _PACKAGE
 
 
 def pin(name: str, repo: str, revision: str) -> Path:

@@ -9,6 +9,9 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,6 +98,8 @@ def local_checkpoints() -> list[str]:
 def look_in(folder: Path, name: str, whose: str = "") -> Weights | str:
     """A checkpoint of a folder, checked; or, where the folder has none, what was tried.
 
+    While `copy_to_cache` replaces the two files, it is waited for: the answer is the old pair or the new one.
+
     Args:
         folder: The folder.
         name: Name with tag.
@@ -104,8 +109,32 @@ def look_in(folder: Path, name: str, whose: str = "") -> Weights | str:
         WeightsNotFoundError: If the facts beside the weights cannot be read.
         WeightsCorruptError: If the weights are not what the facts describe.
     """
-    path, facts = folder / f"{name}.safetensors", folder / f"{name}.json"
     prefix = f"{whose}: " if whose else ""
+    with suppress(WeightsCorruptError, WeightsNotFoundError, FileNotFoundError):
+        if isinstance(found := _look_in(folder, name, prefix), Weights):
+            return found
+    with _no_writer(_lock_of(folder, name)):  # it may have been between its two files
+        return _look_in(folder, name, prefix)
+
+
+def _lock_of(folder: Path, name: str) -> Path:
+    return folder / f".{name}.lock"
+
+
+@contextmanager
+def _no_writer(lock: Path) -> Iterator[None]:
+    """Hold a writer's lock, if there is one; without it in a folder that may only be read."""
+    with ExitStack() as stack:
+        if lock.is_file():
+            from huggingface_hub.utils import WeakFileLock
+
+            with suppress(OSError):
+                stack.enter_context(WeakFileLock(lock))
+        yield
+
+
+def _look_in(folder: Path, name: str, prefix: str) -> Weights | str:
+    path, facts = folder / f"{name}.safetensors", folder / f"{name}.json"
     if not path.is_file():
         return f"{prefix}no {path}"
     if not facts.is_file():
@@ -123,8 +152,8 @@ def look_in(folder: Path, name: str, whose: str = "") -> Weights | str:
 def copy_to_cache(name: str, source: Path, cache_dir: str | os.PathLike[str] | None = None) -> Path:
     """Copy a checkpoint from a folder to the cache, where `pretrained=True` finds it from then on.
 
-    The files are checked first, and what the cache held before stays if anything fails: a copy that was cut off
-    counts as absent, never as damaged.
+    The files are checked first, and what the cache held before stays if anything fails. Where the cache has them
+    already, nothing is written. Processes that copy the same name do it one after the other.
 
     Args:
         name: Name with tag, ``"mfn.ferplus"``.
@@ -139,6 +168,8 @@ def copy_to_cache(name: str, source: Path, cache_dir: str | os.PathLike[str] | N
         WeightsCorruptError: If a file is damaged, or is another version than this ferzoo describes.
         CheckpointError: If the folder is the cache itself.
     """
+    from huggingface_hub.utils import WeakFileLock
+
     if not source.is_dir():
         raise WeightsNotFoundError(f"There is no folder {source}.")
     found = look_in(source, name)
@@ -152,13 +183,21 @@ def copy_to_cache(name: str, source: Path, cache_dir: str | os.PathLike[str] | N
     folder = cache_folder(cache_dir)
     if folder.resolve() == source.resolve():
         raise CheckpointError(f"{source} is the cache itself: there is nothing to copy.")
+    text = found.path.with_suffix(".json").read_text(encoding="utf-8")
+    sha256 = str(json.loads(text)["sha256"])
     target = folder / found.path.name
     facts = target.with_suffix(".json")
-    # New weights under a new name first: an old pair stays whole until the new one is all there.
-    staged = folder / f".{target.name}.new"
-    write_atomically(staged, lambda path: shutil.copyfile(found.path, path))
-    text = found.path.with_suffix(".json").read_text(encoding="utf-8")
-    facts.unlink(missing_ok=True)
-    staged.replace(target)
-    write_atomically(facts, lambda path: path.write_text(text, encoding="utf-8"))
+    folder.mkdir(parents=True, exist_ok=True)
+    with WeakFileLock(_lock_of(folder, name)):
+        same = target.is_file() and sha256_of(target) == sha256.lower()
+        if same and facts.is_file() and facts.read_text(encoding="utf-8") == text:
+            return target
+        # Both are written whole, and what was written is what was checked, before either takes an old one's place.
+        with tempfile.TemporaryDirectory(dir=folder, prefix=f".{name}.") as temporary:
+            weights, beside = Path(temporary) / target.name, Path(temporary) / facts.name
+            write_atomically(weights, lambda path: shutil.copyfile(found.path, path))
+            write_atomically(beside, lambda path: path.write_text(text, encoding="utf-8"))
+            checked(weights, sha256, str(found.path.with_suffix(".json")))
+            weights.replace(target)
+            beside.replace(facts)
     return target

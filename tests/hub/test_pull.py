@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -96,14 +99,62 @@ def test_a_failed_copy_leaves_nothing_half_written(
         patch.setattr(*((shutil, "copyfile") if step == "copyfile" else (Path, "write_text")), full)
         with pytest.raises(OSError, match="No space"):
             pull([MINE], source)
-    if step == "copyfile":
-        assert (cache / f"{MINE}.safetensors").read_bytes() == before
-        ferzoo.create_model(MINE, pretrained=True)
-    else:  # between the two files: absent, not damaged
-        with pytest.raises(WeightsNotFoundError, match="with its sha256 and cfg beside it"):
-            ferzoo.create_model(MINE, pretrained=True)
+    assert (cache / f"{MINE}.safetensors").read_bytes() == before
+    assert sorted(path.name for path in cache.iterdir()) == [f".{MINE}.lock", f"{MINE}.json", f"{MINE}.safetensors"]
+    ferzoo.create_model(MINE, pretrained=True)
     pull([MINE], source)
     ferzoo.create_model(MINE, pretrained=True)
+
+
+def test_what_the_cache_has_already_is_left_alone(source: Path, cache: Path) -> None:
+    pull([MINE], source)
+    before = {path.name: path.stat().st_ino for path in cache.iterdir()}
+    pull([MINE], source)
+    assert {path.name: path.stat().st_ino for path in cache.iterdir()} == before
+    facts = source / f"{MINE}.json"
+    facts.write_text(json.dumps({**json.loads(facts.read_text()), "ferzoo": {"note": "newer"}}))
+    pull([MINE], source)
+    assert ferzoo.create_model(MINE, pretrained=True).ferzoo_cfg == {"note": "newer"}
+
+
+#: Pulls one of two versions again and again, or reads what is there; prints what went wrong.
+TURNS = """
+import sys, time
+from pathlib import Path
+from ferzoo.weights.folders import Weights, cache_folder, copy_to_cache, look_in
+who, cache, go = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+(go.parent / f"ready{who}").touch()
+while not go.exists():
+    time.sleep(0.002)
+wrong, end = [], time.monotonic() + 3
+while time.monotonic() < end:
+    try:
+        if who:
+            copy_to_cache("lanmsff.mine", Path(sys.argv[4 + who % 2]), cache)
+        found = look_in(cache_folder(cache), "lanmsff.mine")
+        if not isinstance(found, Weights) and who:
+            wrong.append(found)
+    except Exception as error:
+        wrong.append(repr(error))
+print(len(wrong), wrong[:1])
+"""
+
+
+def test_eight_processes_and_a_reader_see_whole_pairs(tmp_path: Path) -> None:
+    sources = [place(tmp_path / name, MINE).parent for name in ("one", "two")]
+    cache, go = tmp_path / "shared", tmp_path / "go"
+    arguments = [str(cache), str(go), *map(str, sources)]
+    running = [
+        subprocess.Popen([sys.executable, "-c", TURNS, str(who), *arguments], stdout=subprocess.PIPE, text=True)
+        for who in range(9)
+    ]
+    end = time.monotonic() + 180
+    while len(list(tmp_path.glob("ready*"))) < 9 and time.monotonic() < end:
+        time.sleep(0.05)
+    go.touch()
+    assert [process.communicate(timeout=120)[0].strip() for process in running] == ["0 []"] * 9
+    assert isinstance(folders.look_in(cache / "ferzoo", MINE), folders.Weights)
+    assert len(list((cache / "ferzoo").iterdir())) == 3
 
 
 def test_what_cannot_be_pulled(source: Path, cache: Path, tmp_path: Path) -> None:

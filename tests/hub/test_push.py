@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +67,12 @@ def test_a_checkpoint_of_the_zoo_arrives_whole(hub: Hub) -> None:
 def test_all_goes_up_in_one_commit(hub: Hub) -> None:
     push_to_hub("lanmsff", REPO)
     assert len(hub.seen(r"^POST .*/commit/")) == 1
-    push_to_hub("lanmsff", REPO, commit_message="Once more", dtype="float16")
+    known = checkpoints()["lanmsff.ferplus"]
+    assert hashlib.sha256(hub.read(REPO, "main", "model.safetensors")).hexdigest() == known.sha256
+    push_to_hub("lanmsff", REPO, commit_message="Once more", dtype="float32")
     assert [c.title for c in hub.commits(REPO)][:2] == ["Once more", "Add lanmsff.ferplus"]
     weights = load(hub.read(REPO, "main", "model.safetensors"))
-    assert {t.dtype for t in weights.values() if t.is_floating_point()} == {torch.float16}
+    assert {t.dtype for t in weights.values() if t.is_floating_point()} == {torch.float32}
 
 
 def test_the_card_holds_the_measured_figures(hub: Hub) -> None:
@@ -81,22 +85,39 @@ def test_the_card_holds_the_measured_figures(hub: Hub) -> None:
             assert results[rows + flip, "accuracy"] == found["accuracy"]
             assert results[rows + flip, "f1"] == found["macro_f1"]
     assert card.data.license == "other" and card.data.license_link == "LICENSE.md"
-    assert card.data.datasets == ["ferplus"] and "facial-expression-recognition" in card.data.tags
+    assert (
+        card.data.datasets == ["ferplus"]
+        and "FERPlus" in card.text
+        and "facial-expression-recognition" in card.data.tags
+    )
     for words in (REPO, known.metrics["validation"]["command"], "## Limits and ethics", "Intended use", "LICENSE.md"):
         assert words in card.text
-    assert "/work" not in card.text and "data:" not in card.text.split("```yaml")[1].split("```")[0]
+    assert str(Path.cwd()) not in card.text and "data:" not in card.text.split("```yaml")[1].split("```")[0]
 
 
-def test_the_snippets_of_the_card_run(hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("build", "printed"),
+    [
+        (lambda: "lanmsff", ["'happiness'", " happiness {"]),
+        (lambda: network(num_classes=5), [" class "]),
+        (lambda: timm.create_model("resnet18", num_classes=4), [" class "]),
+    ],
+    ids=["a checkpoint", "without names", "of timm"],
+)
+def test_the_snippets_of_the_card_run(
+    hub: Hub, capsys: pytest.CaptureFixture[str], build: Callable[[], Any], printed: list[str]
+) -> None:
     pytest.importorskip("cv2", reason="comes with the extra faces")
-    push_to_hub("lanmsff", REPO)
+    push_to_hub(build(), REPO)
     parts = hub.read(REPO, "main", "README.md").decode().split("```python\n")[1:]
+    assert len(parts) == 3
     photo = Path(__file__).parents[2] / "docs" / "images" / "astronaut.jpg"
     for snippet in parts:
         code = snippet.partition("```")[0]
         assert "hf-hub:" in code
         exec(code.replace('"photo.jpg"', repr(str(photo))), {})
-    assert "happiness" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert all(words in shown for words in printed)
 
 
 def test_a_network_of_ones_own(hub: Hub) -> None:
@@ -137,6 +158,7 @@ def test_branches_and_pull_requests(hub: Hub) -> None:
     assert asked.revision.startswith("refs/pr/")
     assert hub.commits(REPO)[0].sha == main_commit
     assert same(ferzoo.create_model(f"hf-hub:{REPO}@trial", pretrained=True), branch)
+    assert f'create_model("hf-hub:{REPO}@trial"' in hub.read(REPO, "trial", "README.md").decode()
     assert same(ferzoo.create_model(f"hf-hub:{REPO}@{asked.revision}", pretrained=True), proposed)
 
 

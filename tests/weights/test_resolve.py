@@ -64,7 +64,7 @@ def test_the_first_source_that_has_it_gives_it(
 def test_where_none_has_it_the_message_lists_what_was_tried(
     places: dict[str, Path], describe: Any, tmp_path: Path, repo: str | None
 ) -> None:
-    describe(repo=repo, revision=REVISION)
+    describe(repo=repo, revision=repo and REVISION)
     describe(tag="rafdb", labels="rafdb")
     with pytest.raises(WeightsNotFoundError) as caught:
         resolve("lfnsb", "ferplus", cache_dir=tmp_path / "cache", local_files_only=True)
