@@ -148,11 +148,11 @@ def test_results_of_a_checkpoint_are_shown(monkeypatch: pytest.MonkeyPatch) -> N
     matrix = module.table("confusion")
     assert "| **neutral** | 3 | 1 | 0 | 0 | 0 | 0 | 0 | 0 | 75.0 |" in matrix
     assert all(name in matrix for name in FERPLUS)
-    assert "`ab12`" in module.table("files") and "A test." in module.table("files")
+    assert "`abab" in module.table("files") and "A test." in module.table("files")
     [row] = [line for line in module.table("readme-models").splitlines() if "`lfnsb.test`" in line]
     assert "75.0" in row and "71.25" in row
-    command = {"command": "ferzoo eval X"}
-    commanded = dataclasses.replace(item, metrics={**metrics, **command})
+    stated = {"validation": {**metrics["validation"], "command": "ferzoo eval X"}}
+    commanded = dataclasses.replace(item, metrics=stated)
     monkeypatch.setattr("doc_tools.weights.checkpoints", lambda: {item.name: commanded})
     assert "`ferzoo eval X`" in module.table("results")
 

@@ -25,7 +25,7 @@ def splits(checkpoint: Checkpoint) -> dict[str, dict[str, Any]]:
 
 def _command(checkpoint: Checkpoint, split: str) -> str:
     measured = checkpoint.metrics[split]
-    command = measured.get("command") or checkpoint.metrics.get("command")
+    command = measured.get("command")
     flip = " --flip" if measured.get("flip") else ""
     return command or f"ferzoo eval {checkpoint.name} --data FOLDER --split {split}{flip}"
 
