@@ -22,8 +22,8 @@ from ferzoo.weights.configs import Checkpoint
 PLAIN = {"flip": False, "rows": 40, "accuracy": 75.0, "unseen": {"accuracy": 70.0}}
 FLIPPED = {**PLAIN, "flip": True, "accuracy": 76.5, "unseen": {"accuracy": 71.5}}
 KNOWN = Checkpoint(
-    "mobilefacenet", "fer2013", "00", "fer2013", {"input_size": [3, 64, 64]}, "research", "A test.",
-    metrics={"validation": PLAIN, "validation_flip": FLIPPED, "command": "ferzoo eval X"},
+    "mobilefacenet", "fer2013", "0" * 64, "fer2013", {"input_size": [3, 64, 64]}, "research", "A test.",
+    metrics={"validation": PLAIN, "validation_flip": FLIPPED},
 )  # fmt: skip
 
 
