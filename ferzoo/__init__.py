@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from . import testing
+    from .deploy.export import export
     from .deploy.fuse import fuse
     from .deploy.profile import profile
     from .hub.push import push_to_hub
@@ -41,6 +42,7 @@ _LAZY = {
     "create_loss": ".registry.factory",
     "create_model": ".registry.factory",
     "evaluate": ".train.evaluate",
+    "export": ".deploy.export",
     "fuse": ".deploy.fuse",
     "list_blocks": ".registry.factory",
     "list_losses": ".registry.factory",
@@ -61,6 +63,7 @@ __all__ = [
     "create_loss",
     "create_model",
     "evaluate",
+    "export",
     "fuse",
     "list_blocks",
     "list_losses",

@@ -63,7 +63,17 @@ def own(kind: str) -> list[str]:
 def everything() -> str:
     """All pages with the tables that need no profile filled in."""
     module = hooks()
-    cheap = ("blocks", "recipe", "labels", "commands", "losses", "model-checks", "block-checks", "loss-checks")
+    cheap = (
+        "blocks",
+        "formats",
+        "recipe",
+        "labels",
+        "commands",
+        "losses",
+        "model-checks",
+        "block-checks",
+        "loss-checks",
+    )
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     return text + "\n".join(module.table(name) for name in cheap)
 
@@ -84,7 +94,7 @@ def checkpoint(tmp_path: Path) -> None:
 def test_python_of_the_pages(
     code: str, needs: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    assert needs <= {"run", "weights", "faces", "checkpoint"}
+    assert needs <= {"run", "weights", "faces", "checkpoint", "export", "exported"}
     compiled = compile(code, "page", "exec")
     if not needs:
         return
@@ -97,6 +107,11 @@ def test_python_of_the_pages(
     (tmp_path / "docs" / "images").mkdir(parents=True)
     shutil.copy(DOCS / "images" / "astronaut.jpg", tmp_path / "docs" / "images")
     monkeypatch.chdir(tmp_path)
+    if needs & {"export", "exported"}:
+        pytest.importorskip("onnxruntime", reason="comes with the extra export")
+        pytest.importorskip("onnxscript", reason="comes with the extra export")
+    if "exported" in needs:
+        ferzoo.export("lanmsff", "lanmsff.onnx")
     # A block may set it: monkeypatch puts it back.
     monkeypatch.setenv("FERZOO_WEIGHTS", os.environ.get("FERZOO_WEIGHTS", ""))
     exec(compiled, {"__name__": "page"})

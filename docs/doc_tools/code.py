@@ -52,6 +52,13 @@ def commands() -> str:
     return rows(("command", "what it does"), [(f"`ferzoo {k}`", text) for k, (_, text) in COMMANDS.items()])
 
 
+def formats() -> str:
+    """Every format of an export with the suffix that chooses it."""
+    from ferzoo.deploy.formats import FORMATS
+
+    return rows(("format", "suffix", "what it is"), [(f"`{k}`", f"`{f.suffix}`", f.title) for k, f in FORMATS.items()])
+
+
 def _checks(checks: Iterable[Check]) -> str:
     return rows(("check", "what it wants"), [(f"`{c.name}`", c.wants) for c in checks])
 
@@ -88,6 +95,7 @@ TABLES: dict[str, Callable[..., str]] = {
     "blocks": blocks,
     "commands": commands,
     "file": file,
+    "formats": formats,
     "labels": labels,
     "loss-checks": loss_checks,
     "model-checks": model_checks,

@@ -35,7 +35,7 @@ def add_data_arguments(parser: argparse.ArgumentParser, required: bool) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("model", help="a name with weights, a checkpoint folder, or hf-hub:org/repo")
+    parser.add_argument("model", help="a name with weights, a checkpoint folder, hf-hub:org/repo, or .onnx")
     add_data_arguments(parser, required=True)
     parser.add_argument("--size", type=whole_number, help="input side in pixels (default: that of the weights)")
     parser.add_argument("--picture", metavar="FILE", help="draw the confusion matrix: FILE.png or FILE.svg")
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the metrics on all rows and on the rows never trained on."""
-    from ..hub.load import load_model
+    from ..registry.load import load_model
     from ..train.evaluate import evaluate
     from ..train.measured import read_measured
 

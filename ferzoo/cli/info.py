@@ -29,9 +29,9 @@ def describe(name: str, latency: bool = False) -> dict[str, Any]:
         latency: Also time one image.
     """
     from ..deploy.profile import profile
-    from ..hub.load import load_model
     from ..models.papers import PAPERS
     from ..registry.factory import create_model
+    from ..registry.load import load_model
     from ..weights.configs import checkpoints
 
     architecture = name.partition(".")[0]

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     whole = _number(int, 1, 2**31 - 1, "a whole number from 1 up")
     margin = _number(float, -0.4, 2, "a fraction from -0.4 to 2")
     parser.add_argument("paths", nargs="+", metavar="PATH", help="image files, folders, or patterns in quotes")
-    parser.add_argument("--model", default="lfnsb", help="name, checkpoint folder or hf-hub:org/repo (default: lfnsb)")
+    parser.add_argument("--model", default="lfnsb", help="name, folder, hf-hub:org/repo or .onnx (default: lfnsb)")
     parser.add_argument("--no-detect", action="store_true", help="take each image, whole, as the crop of one face")
     parser.add_argument("--save", metavar="OUT", help="draw on the picture: a file for one image, a folder for several")
     output = parser.add_mutually_exclusive_group()

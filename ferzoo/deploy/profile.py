@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..errors import FerzooError
+
 __all__ = ["Profile", "profile"]
 
 
@@ -55,6 +57,9 @@ def profile(
         input_size: Channels, height and width; those of its pretrained cfg where None.
         latency: Also time it: batch of one, eager, in eval mode, after five runs to warm up.
         runs: Timed runs; the median counts.
+
+    Raises:
+        FerzooError: If it has no parameters, as an exported file.
     """
     with warnings.catch_warnings():
         # fvcore decorates with what newer torch deprecates.
@@ -63,7 +68,9 @@ def profile(
 
     if input_size is None:
         input_size = tuple(getattr(model, "pretrained_cfg", {}).get("input_size", (3, 224, 224)))
-    reference = next(model.parameters())
+    reference = next(model.parameters(), None)
+    if reference is None:
+        raise FerzooError(f"{type(model).__name__} has no parameters in torch: there is nothing to count.")
     x = torch.zeros(1, *input_size, device=reference.device, dtype=reference.dtype)
     training = model.training
     model.eval()

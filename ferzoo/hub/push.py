@@ -12,13 +12,14 @@ from typing import Any
 from torch import nn
 
 from ..errors import CheckpointError
+from ..registry.exported import is_exported
 from ..registry.folder import create_from_folder
+from ..registry.load import load_model
 from ..weights.folders import sha256_of
 from ..weights.repository import fetch, fetch_file
 from .client import patiently, refusals, repository
 from .facts import Facts, checkpoint_of, facts_of
 from .folder import Published, compare, write_folder
-from .load import load_model
 from .there import allowed
 
 __all__ = ["Pushed", "push_to_hub"]
@@ -107,6 +108,8 @@ def push_to_hub(
         >>> ferzoo.push_to_hub("runs/lfnsb", "me/lfnsb-mine", private=True)  # doctest: +SKIP
     """
     repo_id = repository(repo_id)
+    if is_exported(model):
+        raise CheckpointError(f"{model} is an export: push the network that it was made from.")
     network = model if isinstance(model, nn.Module) else load_model(model)
     facts = facts_of(
         model, network, metrics=dict(metrics or {}), dataset=dataset, license=license, description=description

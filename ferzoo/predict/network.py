@@ -14,7 +14,7 @@ from torch import nn
 
 from ..data.transforms import eval_transform
 from ..errors import CheckpointError, FerzooError
-from ..hub.load import load_model
+from ..registry.load import load_model
 
 __all__ = ["Network", "limit_threads"]
 
@@ -64,6 +64,10 @@ class Network:
         except (RuntimeError, AssertionError) as error:
             hint = str(error).strip().split("\n")[0]
             raise FerzooError(f"The device {str(device)!r} cannot be used, take 'cpu': {hint}") from error
+
+    def limited(self, threads: int | None) -> contextlib.AbstractContextManager[None]:
+        """Within it torch uses this many threads; None leaves it alone."""
+        return limit_threads(threads)
 
     @torch.inference_mode()
     def __call__(self, crops: Sequence[torch.Tensor]) -> tuple[np.ndarray, np.ndarray | None]:

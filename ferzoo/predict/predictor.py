@@ -7,19 +7,21 @@ import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import nn
 
 from ..errors import ImageError
+from ..registry.exported import is_exported
 from .crop import align, square_crop
 from .faces import MARGIN, Detector, Face, check_detections
 from .haar import HaarDetector
 from .images import Source, expand, is_many, to_rgb
-from .network import Network, limit_threads
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 __all__ = ["Prediction", "Predictor"]
 
@@ -52,7 +54,27 @@ class _Pending:
     height: int = 0
     error: ImageError | None = None
     found: list[Any] = field(default_factory=list)
-    crops: list[torch.Tensor] = field(default_factory=list)
+    crops: list[Any] = field(default_factory=list)
+
+
+def _network(
+    model: str | os.PathLike[str] | nn.Module,
+    embedding: bool,
+    device: str | torch.device | None,
+    dtype: str | torch.dtype | None,
+    threads: int | None,
+) -> Any:
+    """The network, in torch or, from an ONNX file, without it."""
+    if is_exported(model):
+        from .onnx_network import OnnxNetwork
+
+        asked = {"embedding": embedding, "dtype": dtype is not None, "device": str(device or "cpu") != "cpu"}
+        if given := [name for name, value in asked.items() if value]:
+            raise ValueError(f"An ONNX file runs as it is, on the CPU: leave out {', '.join(given)}.")
+        return OnnxNetwork(os.fspath(model), threads)  # type: ignore[arg-type]
+    from .network import Network
+
+    return Network(model, embedding, device, dtype)
 
 
 class Predictor:
@@ -81,9 +103,10 @@ class Predictor:
         """Load the network and the detector.
 
         Args:
-            model: A name with trained weights, a checkpoint folder, ``"hf-hub:org/repo"``, or a network, whose
-                `pretrained_cfg` then says how its input is made and how its classes are called ("class 0" and so
-                on where there are no `label_names`). A network is put in eval mode.
+            model: A name with trained weights, a checkpoint folder, ``"hf-hub:org/repo"``, a file that
+                `ferzoo.export` wrote (``"lfnsb.onnx"``, run without torch), or a network, whose `pretrained_cfg` then
+                says how its input is made and how its classes are called ("class 0" and so on where there are no
+                `label_names`). A network is put in eval mode.
             detector: Takes RGB (H, W, 3) uint8, returns boxes (N, 4) as x1, y1, x2, y2, or a tuple of boxes and
                 landmarks (N, 5, 2), which align the crop; None for OpenCV's Haar cascade.
             detect: False takes each image, whole, as the crop of one face.
@@ -114,7 +137,7 @@ class Predictor:
         self.batch_size, self.threads = batch_size, threads
         # Before the weights: a missing extra should show at once.
         self.detector = (detector or HaarDetector(min_face, threads)) if detect else None
-        self.network = Network(model, embedding, device, dtype)
+        self.network: Any = _network(model, embedding, device, dtype, threads)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -174,7 +197,7 @@ class Predictor:
         waiting: deque[_Pending] = deque()
         crops = 0
         for source in sources:
-            with limit_threads(self.threads):
+            with self.network.limited(self.threads):
                 waiting.append(self._prepare(source))
             crops += len(waiting[-1].crops)
             if crops >= self.batch_size or len(waiting) >= self.batch_size:
@@ -205,7 +228,7 @@ class Predictor:
 
     def _finish(self, waiting: deque[_Pending]) -> Iterator[Prediction]:
         crops = [crop for item in waiting for crop in item.crops]
-        with limit_threads(self.threads):
+        with self.network.limited(self.threads):
             parts = [self.network(crops[i : i + self.batch_size]) for i in range(0, len(crops), self.batch_size)]
         rows = (
             (row, None if vectors is None else vectors[i]) for scores, vectors in parts for i, row in enumerate(scores)

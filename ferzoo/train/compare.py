@@ -13,9 +13,9 @@ import torch
 from ..data.canvas import Canvas
 from ..deploy.profile import profile
 from ..errors import DataError, WeightsNotFoundError
-from ..hub.load import load_model
 from ..labels import label_names
 from ..registry.factory import create_model, list_models
+from ..registry.load import load_model
 from ..weights.configs import Checkpoint, checkpoints
 from ..weights.resolve import default_tag
 from .chart import Mark, accuracy_latency_chart

@@ -14,7 +14,7 @@ from ..data.faces import FaceDataset, Faces
 from ..data.metrics import accuracy_by_angle, calibration_metrics, classification_metrics
 from ..data.transforms import eval_transform
 from ..errors import CheckpointError, DataError
-from ..hub.load import load_model
+from ..registry.load import load_model
 from .measured import Measured, Progress, read_measured
 from .shared_classes import SharedClasses, share_classes
 
@@ -44,7 +44,7 @@ def predict_logits(
         grayscale: Take the colours away first, as `ferzoo train` does.
         progress: Told how many faces are done.
     """
-    training, like = model.training, next(model.parameters())
+    training, like = model.training, next(model.parameters(), torch.empty(0))
     dataset = FaceDataset(faces, eval_transform({"interpolation": "bicubic", "crop_pct": 1.0, **cfg}, size, grayscale))
     out: list[np.ndarray] = []
     done = 0

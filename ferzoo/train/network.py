@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import RecipeError
-from ..hub.load import load_model
 from ..registry.factory import create_model
+from ..registry.load import load_model
 from .recipe import Recipe
 
 __all__ = ["build_network", "cfg_to_come"]

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from ..errors import RecipeError
-from ..hub.load import load_model
+from ..registry.load import load_model
 
 __all__ = ["Teacher", "distillation_loss"]
 

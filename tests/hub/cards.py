@@ -13,7 +13,7 @@ from torch import nn
 import ferzoo
 from ferzoo.hub.facts import facts_of
 from ferzoo.hub.folder import Published, write_folder
-from ferzoo.hub.load import load_model
+from ferzoo.registry.load import load_model
 
 REPO = "someone/mine"
 

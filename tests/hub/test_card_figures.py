@@ -15,7 +15,7 @@ from torch import nn
 from ferzoo.errors import CheckpointError
 from ferzoo.hub.checks import checked_metrics
 from ferzoo.hub.facts import facts_of
-from ferzoo.hub.load import load_model
+from ferzoo.registry.load import load_model
 
 RESULT = {"rows": 20, "accuracy": 50.0}
 

@@ -16,9 +16,9 @@ from torch import nn
 
 from ferzoo.errors import CheckpointError
 from ferzoo.hub.facts import checkpoint_of, facts_of
-from ferzoo.hub.load import load_model
 from ferzoo.labels import FERPLUS
 from ferzoo.predict.network import Network
+from ferzoo.registry.load import load_model
 from ferzoo.weights.configs import checkpoints
 from ferzoo.weights.folders import sha256_of
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save
 
 import ferzoo
 from ferzoo.errors import CheckpointError, UnknownNameError, WeightsCorruptError
-from ferzoo.hub.load import is_folder, load_model
+from ferzoo.registry.load import is_folder, load_model
 from ferzoo.weights.repository import fetch
 
 REPO = "someone/net"

@@ -19,8 +19,8 @@ from safetensors.torch import load
 import ferzoo
 from ferzoo.cli.main import main
 from ferzoo.errors import CheckpointError
-from ferzoo.hub.load import load_model
 from ferzoo.hub.push import push_to_hub
+from ferzoo.registry.load import load_model
 from ferzoo.weights.configs import checkpoints
 
 REPO = "someone/lanmsff-mine"

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 
 from ferzoo import create_model
 from ferzoo.errors import CheckpointError, UnknownNameError
-from ferzoo.hub import load
-from ferzoo.hub.load import load_model
+from ferzoo.registry import load
+from ferzoo.registry.load import load_model
 
 
 @pytest.fixture

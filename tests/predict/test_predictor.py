@@ -14,8 +14,8 @@ from PIL import Image
 
 import ferzoo
 from ferzoo.errors import CheckpointError, FerzooError, ImageError, MissingExtraError, UnknownNameError
-from ferzoo.hub.load import load_model
 from ferzoo.predict.predictor import Predictor
+from ferzoo.registry.load import load_model
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 

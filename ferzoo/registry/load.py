@@ -6,22 +6,52 @@ import os
 import re
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from ..errors import CheckpointError, FerzooError
-from ..registry.factory import create_model, list_models
-from ..registry.folder import create_from_folder
+from .exported import OnnxFile, is_exported
+from .factory import create_model, list_models
+from .folder import create_from_folder
 
-__all__ = ["is_folder", "load_model"]
+__all__ = ["OnnxModule", "is_folder", "load_model"]
+
+
+class OnnxModule(nn.Module):
+    """An exported network where torch wants a module: it runs on the CPU and cannot be trained.
+
+    Attributes:
+        pretrained_cfg: Its timm cfg.
+        ferzoo_cfg: What timm's cfg has no field for.
+        num_classes: Classes.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Open a file that `ferzoo.export` wrote.
+
+        Raises:
+            CheckpointError: If it is none, or takes pictures and not normalised faces.
+        """
+        super().__init__()
+        self.file = OnnxFile(path)
+        if self.file.preprocess:
+            raise CheckpointError(f"{path} has its preprocessing inside; only ferzoo predict takes such a file.")
+        self.pretrained_cfg, self.ferzoo_cfg = self.file.cfg, self.file.ferzoo
+        self.num_classes = self.file.num_classes
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return logits (N, classes); log-probabilities where the file gives probabilities."""
+        out = torch.from_numpy(self.file(x.float().cpu().numpy()))
+        return out.clamp_min(torch.finfo(out.dtype).tiny).log() if self.file.softmax else out
 
 
 def load_model(name: str | os.PathLike[str]) -> nn.Module:
     """Build a network and load its trained weights.
 
     Args:
-        name: A model's name with or without tag (``"lfnsb"``), ``"hf-hub:org/repo[@revision]"``, or a folder that
-            holds ``model.safetensors`` and ``config.json``. A registered name goes before a folder of that name:
-            write ``"./lfnsb"`` for the folder.
+        name: A model's name with or without tag (``"lfnsb"``), ``"hf-hub:org/repo[@revision]"``, a file that
+            `ferzoo.export` wrote (``"lfnsb.onnx"``), or a folder that holds ``model.safetensors`` and ``config.json``.
+            A registered name goes before a folder of that name: write ``"./lfnsb"`` for the folder.
 
     Returns:
         The network, in training mode as timm's are. Its `pretrained_cfg` holds preprocessing and label names, its
@@ -32,6 +62,8 @@ def load_model(name: str | os.PathLike[str]) -> nn.Module:
         UnknownNameError: If there is no such model; names the nearest.
         CheckpointError: If there are no weights, or they are damaged or do not fit.
     """
+    if is_exported(name):
+        return OnnxModule(name)
     if is_folder(name):
         return create_from_folder(Path(name).expanduser())
     name = os.fspath(name)

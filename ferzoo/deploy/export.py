@@ -1,0 +1,195 @@
+"""`export`: a network as a file that other programs run, compared with the network that it was."""
+
+from __future__ import annotations
+
+import copy
+import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from .. import __version__
+from ..data.transforms import eval_transform
+from ..errors import FerzooError
+from ..registry.exported import is_exported
+from ..registry.load import load_model
+from .formats import FORMATS, format_of
+from .fuse import fuse
+from .whole import Whole
+
+__all__ = ["LIMIT", "Exported", "export"]
+
+#: Largest difference of an exported network's outputs, as a fraction of the largest output, that passes.
+LIMIT = 1e-3
+#: A face in the public domain: Eileen Collins, NASA.
+_FACE = Path(__file__).with_name("face.jpg")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export gave.
+
+    Attributes:
+        path: The file.
+        format: A key of `ferzoo.deploy.formats.FORMATS`.
+        architecture: Name of the network.
+        input: Shape and type of its input, in words.
+        output: The same of its output.
+        size_bytes: Of the file, and of the weights beside it.
+        difference: Largest difference from the network in eager mode, over all classes, random faces and real ones.
+        relative: The same as a fraction of the largest output.
+        faces: Real faces that it was compared on.
+    """
+
+    path: str
+    format: str
+    architecture: str
+    input: str
+    output: str
+    size_bytes: int
+    difference: float
+    relative: float
+    faces: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, for JSON."""
+        return asdict(self)
+
+
+def export(
+    model: nn.Module | str | os.PathLike[str],
+    path: str | os.PathLike[str],
+    format: str | None = None,  # noqa: A002 (what it is)
+    *,
+    preprocess: bool = False,
+    softmax: bool = False,
+    size: int | None = None,
+    faces: Iterable[Image.Image] = (),
+) -> Exported:
+    """Write a network for another runtime, and compare what the file gives with the network in eager mode.
+
+    BatchNorms are folded first (`ferzoo.fuse`). The file takes any batch size. It replaces one that is there only when
+    it has passed.
+
+    Args:
+        model: A network, or what `load_model` takes: a name with weights, a checkpoint folder, ``"hf-hub:org/repo"``.
+        path: Where to write. Its suffix says the format: ``.onnx``, ``.xml`` (OpenVINO), ``.pt`` (TorchScript) or
+            ``.pt2`` (torch.export).
+        format: The format by name, a key of `ferzoo.deploy.formats.FORMATS`; ``"aotinductor"`` also ends in ``.pt2``.
+        preprocess: Put the preprocessing inside: the file then takes RGB pictures (N, H, W, 3), uint8, of any size,
+            each the crop of a face. Else it takes (N, C, height, width), float32, normalised by the cfg's mean and std.
+        softmax: Give probabilities and not logits.
+        size: Height and width in pixels; those of the weights where None.
+        faces: Real faces to compare on, beside the one that comes with ferzoo.
+
+    Raises:
+        MissingExtraError: If a package that the format needs is not installed.
+        FerzooError: If the suffix is unknown, the network cannot be exported, or the file gives something else; says
+            how much.
+
+    Examples:
+        >>> ferzoo.export("lfnsb", "lfnsb.onnx").relative < 1e-3  # doctest: +SKIP
+        True
+    """
+    path = Path(path).expanduser()
+    kind = format_of(path, format)
+    if is_exported(model):
+        raise FerzooError(f"{model} is exported already: name the network that it was made from.")
+    network: Any = model if isinstance(model, nn.Module) else load_model(model)
+    cfg = dict(getattr(network, "pretrained_cfg", None) or {})
+    if missing := [key for key in ("input_size", "mean", "std") if not cfg.get(key)]:
+        raise FerzooError(f"The network's pretrained_cfg does not say {', '.join(missing)}: set it, then export.")
+    if not getattr(network, "num_classes", cfg.get("num_classes")):
+        raise FerzooError("The network has no classifier: build it with num_classes.")
+    if size:
+        cfg["input_size"] = (cfg["input_size"][0], size, size)
+    facts = _facts(network, cfg, preprocess, softmax)
+    options = (cfg, facts["ferzoo"]["grayscale"], preprocess, softmax)
+    eager = Whole(copy.deepcopy(network).cpu().float(), *options).eval()
+    whole = Whole(fuse(eager.model), *options).eval()
+    batches = list(_batches(whole, cfg, [Image.open(_FACE), *faces]))
+    with torch.no_grad():
+        expected = [eager(x) for x in batches]
+    with tempfile.TemporaryDirectory(dir=_folder(path), prefix=".export-") as temporary:
+        file = Path(temporary) / path.name
+        try:
+            FORMATS[kind].write(whole, batches[0], file, facts)
+        except FerzooError:
+            raise
+        except Exception as error:  # each exporter has its own errors
+            lines = str(error).strip().splitlines()
+            said = lines[0] if lines else repr(error)
+            raise FerzooError(f"{facts['architecture']} cannot be exported to {kind}: {said}") from error
+        difference, relative = _compare(FORMATS[kind].load(file), batches, expected)
+        if not relative <= LIMIT:
+            raise FerzooError(
+                f"The {kind} file gives other outputs than the network: they differ by {relative:.2g} of the largest, "
+                f"more than {LIMIT:g}. Nothing was written."
+            )
+        written = sorted(Path(temporary).iterdir(), key=lambda p: p.suffix != ".bin")
+        size_bytes = sum(p.stat().st_size for p in written)
+        for each in written:  # an OpenVINO file comes after its weights
+            each.replace(path.with_name(each.name))
+    channels, height, width = cfg["input_size"]
+    takes = "RGB pictures (N, H, W, 3), uint8" if preprocess else f"faces (N, {channels}, {height}, {width}), float32"
+    return Exported(
+        path=str(path),
+        format=kind,
+        architecture=facts["architecture"],
+        input=takes,
+        output=f"{'probabilities' if softmax else 'logits'} (N, {facts['num_classes']}), float32",
+        size_bytes=size_bytes,
+        difference=difference,
+        relative=relative,
+        faces=sum(len(x) for x in batches[2:]),
+    )
+
+
+def _folder(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.parent
+
+
+def _facts(network: Any, cfg: dict[str, Any], preprocess: bool, softmax: bool) -> dict[str, Any]:
+    """What a file says of itself."""
+    kept = {key: value for key, value in cfg.items() if key not in ("file", "url", "state_dict", "hf_hub_id", "source")}
+    extra = getattr(network, "ferzoo_cfg", None) or {}
+    return {
+        "version": __version__,
+        "architecture": str(cfg.get("architecture") or type(network).__name__.lower()),
+        "num_classes": int(getattr(network, "num_classes", 0) or cfg["num_classes"]),
+        "cfg": {key: value for key, value in kept.items() if value is not None},
+        "ferzoo": {"grayscale": bool(extra.get("grayscale", False))},
+        "preprocess": preprocess,
+        "softmax": softmax,
+    }
+
+
+def _batches(whole: Whole, cfg: dict[str, Any], faces: list[Image.Image]) -> Iterable[torch.Tensor]:
+    """Two random batches of different length, then the real faces."""
+    generator = torch.Generator().manual_seed(0)
+    if whole.preprocess:
+        for shape in ((2, 90, 70, 3), (3, 61, 130, 3)):
+            yield torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+        for face in faces:
+            yield torch.from_numpy(np.array(face.convert("RGB")))[None]
+        return
+    for count in (2, 3):
+        yield torch.randn(count, *cfg["input_size"], generator=generator)
+    transform = eval_transform({"interpolation": "bicubic", "crop_pct": 1.0, **cfg}, grayscale=whole.grey)
+    yield torch.stack([transform(face.convert("RGB")) for face in faces])
+
+
+def _compare(run: Any, batches: list[torch.Tensor], expected: list[torch.Tensor]) -> tuple[float, float]:
+    with torch.no_grad():
+        found = [run(x) for x in batches]
+    difference = max(float((a - b).abs().max()) for a, b in zip(found, expected, strict=True))
+    scale = max(float(x.abs().max()) for x in expected)
+    return difference, difference / max(scale, 1e-12)

@@ -1,0 +1,204 @@
+"""The file formats that a network is exported to: how each is written, and how it is run to see that it is right."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import FerzooError, MissingExtraError, UnknownNameError
+from ..registry.exported import METADATA, OnnxFile
+
+__all__ = ["FORMATS", "OPSET", "Format", "format_of"]
+
+#: ONNX operator set of an exported file.
+OPSET = 18
+Run = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format.
+
+    Attributes:
+        suffix: Of its files.
+        title: What it is.
+        write: Writes a network to a path, given an example batch and the facts that go with it.
+        load: Gives back a function from a batch to outputs.
+    """
+
+    suffix: str
+    title: str
+    write: Callable[[nn.Module, torch.Tensor, Path, dict[str, Any]], None]
+    load: Callable[[Path], Run]
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the exporters' notes on their own inside."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "torch._export", "onnxscript")]
+    before = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, before, strict=True):
+                logger.setLevel(level)
+
+
+def _dynamic(example: torch.Tensor) -> dict[int, Any]:
+    """Any batch; any height and width, too, for pictures."""
+    dims: dict[int, Any] = {0: torch.export.Dim("batch", min=1, max=4096)}
+    if example.dtype == torch.uint8:
+        dims |= {1: torch.export.Dim("height", min=8, max=16384), 2: torch.export.Dim("width", min=8, max=16384)}
+    return dims
+
+
+def _program(model: nn.Module, example: torch.Tensor) -> Any:
+    with _quietly():
+        return torch.export.export(model, (example,), dynamic_shapes=(_dynamic(example),))
+
+
+def _write_onnx(model: nn.Module, example: torch.Tensor, path: Path, facts: dict[str, Any]) -> None:
+    try:
+        import onnx
+        import onnxscript  # noqa: F401 (the exporter's own need)
+    except ImportError as error:
+        raise MissingExtraError("Exporting to ONNX", "export") from error
+    with _quietly():
+        program = torch.onnx.export(
+            model,
+            (example,),
+            dynamo=True,
+            dynamic_shapes=(_dynamic(example),),
+            input_names=["pictures" if example.dtype == torch.uint8 else "faces"],
+            output_names=["probabilities" if facts["softmax"] else "logits"],
+            opset_version=OPSET,
+            verbose=False,
+        )
+    if program is None:
+        raise FerzooError("torch wrote no ONNX program.")
+    proto = program.model_proto
+    _strip(proto)
+    entries = {METADATA: json.dumps(facts), "label_names": json.dumps(facts["cfg"].get("label_names") or [])}
+    for key, value in entries.items():
+        proto.metadata_props.add(key=key, value=value)
+    proto.doc_string, proto.producer_name = "", "ferzoo"
+    onnx.checker.check_model(proto)
+    path.write_bytes(proto.SerializeToString())
+
+
+def _strip(proto: Any) -> None:
+    """Take out where in the Python code each operation came from: a tenth of the file, with paths of this machine."""
+    del proto.metadata_props[:]
+    for item in (proto.graph, *proto.graph.node, *proto.graph.value_info, *proto.graph.input, *proto.graph.output):
+        item.doc_string = ""
+        del item.metadata_props[:]
+    for function in proto.functions:
+        function.doc_string = ""
+        del function.metadata_props[:]
+        for node in function.node:
+            node.doc_string = ""
+            del node.metadata_props[:]
+
+
+def _load_onnx(path: Path) -> Run:
+    network = OnnxFile(path)
+    return lambda x: torch.from_numpy(network(x.numpy()))
+
+
+def _write_openvino(model: nn.Module, example: torch.Tensor, path: Path, facts: dict[str, Any]) -> None:
+    try:
+        import openvino
+    except ImportError as error:
+        raise MissingExtraError("Exporting to OpenVINO", "openvino") from error
+    middle = path.with_suffix(".onnx")
+    _write_onnx(model, example, middle, facts)
+    network = openvino.convert_model(middle)
+    network.set_rt_info(json.dumps(facts), METADATA)
+    openvino.save_model(network, path, compress_to_fp16=False)
+    middle.unlink()
+
+
+def _load_openvino(path: Path) -> Run:
+    import openvino
+
+    # Where the processor has bfloat16 it would be taken, and nothing be proven.
+    network = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return lambda x: torch.from_numpy(network(x.numpy())[0].copy())
+
+
+def _write_torchscript(model: nn.Module, example: torch.Tensor, path: Path, facts: dict[str, Any]) -> None:
+    with _quietly(), torch.no_grad():
+        script = torch.jit.freeze(torch.jit.trace(model, example, check_trace=False))
+        torch.jit.save(script, str(path), _extra_files={f"{METADATA}.json": json.dumps(facts)})
+
+
+def _load_torchscript(path: Path) -> Run:
+    with _quietly():
+        return torch.jit.load(str(path))
+
+
+def _write_program(model: nn.Module, example: torch.Tensor, path: Path, facts: dict[str, Any]) -> None:
+    torch.export.save(_program(model, example), str(path), extra_files={f"{METADATA}.json": json.dumps(facts)})
+
+
+def _load_program(path: Path) -> Run:
+    return torch.export.load(str(path)).module()
+
+
+def _write_compiled(model: nn.Module, example: torch.Tensor, path: Path, facts: dict[str, Any]) -> None:
+    from torch._inductor import aoti_compile_and_package
+
+    with _quietly():
+        aoti_compile_and_package(_program(model, example), package_path=str(path))
+
+
+def _load_compiled(path: Path) -> Run:
+    from torch._inductor import aoti_load_package
+
+    return aoti_load_package(str(path))
+
+
+FORMATS: dict[str, Format] = {
+    "onnx": Format(".onnx", "ONNX, for ONNX Runtime and most others", _write_onnx, _load_onnx),
+    "openvino": Format(".xml", "OpenVINO, beside a .bin with the weights", _write_openvino, _load_openvino),
+    "torchscript": Format(".pt", "TorchScript", _write_torchscript, _load_torchscript),
+    "torch": Format(".pt2", "a program of torch.export", _write_program, _load_program),
+    "aotinductor": Format(".pt2", "code that torch compiles for this processor", _write_compiled, _load_compiled),
+}
+
+
+def format_of(path: Path, name: str | None = None) -> str:
+    """Name of the format, by itself or by a file's suffix.
+
+    Args:
+        path: Where the export goes.
+        name: A key of `FORMATS`; None for the first with the path's suffix.
+
+    Raises:
+        UnknownNameError: If there is no such format.
+        FerzooError: If the suffix is not that of the format, or of none.
+    """
+    suffixes = ", ".join(f"{f.suffix} ({key})" for key, f in FORMATS.items())
+    if name is None:
+        found = [key for key, f in FORMATS.items() if f.suffix == path.suffix.lower()]
+        if not found:
+            raise FerzooError(f"{path}: the suffix says the format, one of {suffixes}.")
+        return found[0]
+    if name not in FORMATS:
+        raise UnknownNameError("format", name, FORMATS, f"The formats are {', '.join(FORMATS)}.")
+    if path.suffix.lower() != FORMATS[name].suffix:
+        raise FerzooError(f"{path}: a file of the format {name} ends in {FORMATS[name].suffix}.")
+    return name

@@ -1,0 +1,81 @@
+"""A network with its preprocessing and its softmax inside, for programs that have pictures and no ferzoo."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ..errors import FerzooError
+
+__all__ = ["Whole"]
+
+#: Pillow's weights of red, green and blue in ITU-R 601 grey, in units of 2^-16.
+_GREY = (19595.0, 38470.0, 7471.0)
+
+
+class Whole(nn.Module):
+    """RGB pictures in, logits or probabilities out; a network that takes normalised faces stays as it is.
+
+    The preprocessing is that of `ferzoo.data.transforms.eval_transform` up to single steps of 1/255, which Pillow
+    rounds elsewhere.
+
+    Args:
+        model: The network.
+        cfg: Its pretrained cfg.
+        grayscale: Take the colours away first; always so where the network takes one channel.
+        preprocess: Take (N, H, W, 3), uint8, of any size, instead of (N, C, H, W), float32, normalised.
+        softmax: Return probabilities.
+
+    Raises:
+        FerzooError: If the cfg's interpolation is neither bicubic nor bilinear.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        cfg: Mapping[str, Any],
+        grayscale: bool = False,
+        preprocess: bool = False,
+        softmax: bool = False,
+    ) -> None:
+        """See the class."""
+        super().__init__()
+        self.model, self.preprocess, self.softmax = model, preprocess, softmax
+        cfg = {"crop_pct": 1.0, "interpolation": "bicubic", **cfg}
+        self.channels, self.height, self.width = cfg["input_size"]
+        self.interpolation = str(cfg["interpolation"])
+        if preprocess and self.interpolation not in ("bicubic", "bilinear"):
+            raise FerzooError(f"Interpolation {self.interpolation!r} cannot go inside: export without preprocessing.")
+        self.grey = grayscale or self.channels == 1
+        # As timm does: the picture is made larger by 1 / crop_pct, and its centre is cut out.
+        self.resized = [math.floor(side / cfg["crop_pct"]) for side in (self.height, self.width)]
+        self.luma: torch.Tensor
+        self.mean: torch.Tensor
+        self.std: torch.Tensor
+        self.register_buffer("luma", torch.tensor(_GREY).view(1, 3, 1, 1), persistent=False)
+        for name in ("mean", "std"):
+            values = torch.tensor([float(v) for v in cfg[name]]).view(1, -1, 1, 1)
+            self.register_buffer(name, values, persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return (N, classes)."""
+        if self.preprocess:
+            x = self.prepare(x)
+        logits = self.model(x)
+        return logits.softmax(1) if self.softmax else logits
+
+    def prepare(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Turn (N, H, W, 3), uint8, into normalised faces (N, C, height, width)."""
+        x = pictures.permute(0, 3, 1, 2).float()
+        if self.grey:
+            x = torch.floor(((x * self.luma).sum(1, keepdim=True) + 32768.0) / 65536.0)
+        x = F.interpolate(x, size=self.resized, mode=self.interpolation, align_corners=False, antialias=True)
+        x = torch.clamp(torch.floor(x + 0.5), 0.0, 255.0) / 255.0
+        top, left = round((self.resized[0] - self.height) / 2), round((self.resized[1] - self.width) / 2)
+        x = x[:, :, top : top + self.height, left : left + self.width]
+        return (x - self.mean) / self.std

@@ -1,0 +1,86 @@
+"""`Predictor` on an ONNX file: the same faces, without torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import ferzoo
+from ferzoo.cli.main import main
+from ferzoo.data.transforms import eval_transform
+from ferzoo.deploy import export as module
+from ferzoo.errors import WeightsNotFoundError
+from ferzoo.predict.onnx_network import OnnxNetwork
+
+pytest.importorskip("onnxruntime", reason="comes with the extra export")
+pytest.importorskip("onnx", reason="comes with the extra export")
+PHOTO = Path(module.__file__).with_name("face.jpg")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, Path]:
+    folder = tmp_path_factory.mktemp("onnx")
+    ferzoo.export("lanmsff", folder / "raw.onnx")
+    ferzoo.export("lanmsff", folder / "whole.onnx", preprocess=True, softmax=True)
+    return "lanmsff", folder / "raw.onnx", folder / "whole.onnx"
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("grayscale", [False, True])
+@pytest.mark.parametrize("changes", [{}, {"crop_pct": 0.875, "interpolation": "bilinear", "input_size": (0, 50, 44)}])
+def test_it_preprocesses_as_training_did(
+    files: tuple[str, Path, Path], channels: int, grayscale: bool, changes: dict[str, Any]
+) -> None:
+    network = OnnxNetwork(files[1], threads=1)
+    cfg = {**network.file.cfg, "mean": [0.5, 0.4, 0.3][:channels], "std": [0.5, 0.2, 0.3][:channels], **changes}
+    cfg["input_size"] = (channels, *cfg["input_size"][1:])
+    network.file.cfg, network.file.ferzoo = cfg, {"grayscale": grayscale}
+    network._resample = Image.Resampling[cfg["interpolation"].upper()]
+    picture = Image.open(PHOTO).resize((101, 90))
+    expected = eval_transform(cfg, grayscale=grayscale)(picture).numpy()
+    found = network.transform(picture)
+    assert found.dtype == np.float32 and found.shape == expected.shape
+    assert np.abs(found - expected).max() < 1e-6
+
+
+def test_it_gives_what_torch_gives(files: tuple[str, Path, Path]) -> None:
+    name, raw, whole = files
+    rng = np.random.default_rng(3)
+    pictures = [Image.open(PHOTO), *(rng.integers(0, 256, (61 + i, 70, 3), dtype=np.uint8) for i in range(3))]
+    expected = ferzoo.Predictor(name, detect=False)(pictures)
+    for file, limit in ((raw, 1e-5), (whole, 0.02)):
+        found = ferzoo.Predictor(file, detect=False, threads=1)(pictures)
+        for (a,), (b,) in zip(expected, found, strict=True):
+            assert a.scores.keys() == b.scores.keys()
+            assert max(abs(a.scores[key] - b.scores[key]) for key in a.scores) < limit
+        assert found[0][0].label == expected[0][0].label == "happiness"
+
+
+def test_neither_torch_nor_timm_is_imported(files: tuple[str, Path, Path]) -> None:
+    code = f"""
+import sys, ferzoo
+[face] = ferzoo.Predictor({str(files[1])!r}, detect=False)({str(PHOTO)!r})
+assert face.label == "happiness", face
+print(sorted({{"torch", "torchvision", "timm"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+def test_what_a_file_cannot_do(files: tuple[str, Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="leave out embedding, dtype, device"):
+        ferzoo.Predictor(files[1], detect=False, embedding=True, dtype="bfloat16", device="cuda")
+    with pytest.raises(WeightsNotFoundError, match="There is no file"):
+        ferzoo.Predictor(tmp_path / "none.onnx", detect=False)
+
+
+def test_the_command_takes_it(files: tuple[str, Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", str(PHOTO), "--no-detect", "--model", str(files[1])]) == 0
+    assert "happiness" in capsys.readouterr().out
