@@ -55,12 +55,12 @@ class Whole(nn.Module):
         # As timm does: the picture is made larger by 1 / crop_pct, and its centre is cut out.
         self.resized = [math.floor(side / cfg["crop_pct"]) for side in (self.height, self.width)]
         self.luma: torch.Tensor
-        self.mean: torch.Tensor
-        self.std: torch.Tensor
+        self.face_mean: torch.Tensor
+        self.face_std: torch.Tensor
         self.register_buffer("luma", torch.tensor(_GREY).view(1, 3, 1, 1), persistent=False)
-        for name in ("mean", "std"):
+        for name in ("mean", "std"):  # under names of their own: older exporters mix them up with operations
             values = torch.tensor([float(v) for v in cfg[name]]).view(1, -1, 1, 1)
-            self.register_buffer(name, values, persistent=False)
+            self.register_buffer(f"face_{name}", values, persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return (N, classes)."""
@@ -78,4 +78,4 @@ class Whole(nn.Module):
         x = torch.clamp(torch.floor(x + 0.5), 0.0, 255.0) / 255.0
         top, left = round((self.resized[0] - self.height) / 2), round((self.resized[1] - self.width) / 2)
         x = x[:, :, top : top + self.height, left : left + self.width]
-        return (x - self.mean) / self.std
+        return (x - self.face_mean) / self.face_std

@@ -24,6 +24,7 @@ from ..data.fer2013 import read_ferplus
 from ..data.separation import class_distances
 from ..data.transforms import eval_transform
 from ..errors import RecipeError, UnknownNameError
+from ..weights.configs import checkpoints
 from .checkpoint import write_json
 from .loop import Run
 from .recipe import WHERE, Recipe
@@ -181,17 +182,21 @@ def main() -> None:
             continue
         results[arm][seed] = run_arm(recipe, faces)
         if args.report:
-            _report(args.report, base, results)
+            _report(args.report, base, results, args.seeds)
     for row in summarise(results):
         print(json.dumps(row))
 
 
-def _report(path: Path, recipe: Recipe, results: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> None:
+def _report(path: Path, recipe: Recipe, results: Mapping[str, Mapping[int, Mapping[str, Any]]], seeds: int) -> None:
     where = (*WHERE, "loss", "seed")
+    begun = checkpoints().get(recipe.init)
     write_json(
         path,
         {
-            "command": "python -m ferzoo.train.ablation docs/recipes/losses.yaml --data FOLDER --out RUNS",
+            "command": "python -m ferzoo.train.ablation docs/recipes/losses.yaml --data FOLDER --out RUNS "
+            f"--seeds {seeds}",
+            # A later version may ship other weights under this name.
+            "init_sha256": begun.sha256 if begun else None,
             "recipe": {k: v for k, v in recipe.to_dict().items() if k not in where},
             "torch": torch.__version__,
             "python": platform.python_version(),
