@@ -28,6 +28,10 @@ onnx = pytest.importorskip("onnx", reason="comes with the extra export")
 PHOTO = Path(module.__file__).with_name("face.jpg")
 
 
+#: Exporters take long for their 34 blocks, and `lfnsb` goes whole.
+DEEP = ("lfn", "lfnsb_concat", "mfn")
+
+
 def needs(kind: str) -> None:
     if kind == "openvino":
         pytest.importorskip("openvino", reason="comes with the extra openvino")
@@ -52,7 +56,9 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", sorted(ep.entries("model")))
 def test_every_network_becomes_onnx(name: str, tmp_path: Path) -> None:
-    model = network(name, num_classes=5)
+    model: Any = network(name, num_classes=5)
+    if name in DEEP:
+        model.stages = torch.nn.Sequential(*(stage[:2] for stage in model.stages))
     done = ferzoo.export(model, tmp_path / "net.onnx", size=64 if name in ("lfnsb", "lanmsff") else None)
     file = OnnxFile(done.path)
     x = torch.randn(4, *file.cfg["input_size"])
