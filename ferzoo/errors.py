@@ -28,6 +28,11 @@ __all__ = [
 ]
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error of another library says; its type where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 class FerzooError(Exception):
     """Base of all errors that ferzoo raises on purpose."""
 
@@ -83,6 +88,14 @@ class CheckpointError(FerzooError, RuntimeError):
 
 class CheckpointWarning(UserWarning):
     """Part of a checkpoint is left out."""
+
+    @classmethod
+    def of_classifier(cls, had: int, has: int) -> CheckpointWarning:
+        """That a classifier of `had` classes does not go into a network of `has`."""
+        return cls(
+            f"The checkpoint's classifier has {had} classes and the network {has}: it is left out, and the network's "
+            "starts untrained."
+        )
 
 
 class WeightsNotFoundError(CheckpointError):

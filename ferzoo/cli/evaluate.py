@@ -102,13 +102,12 @@ def on_device(model: Any, device: str) -> Any:
     """The network, on its device."""
     import torch
 
-    from ..errors import FerzooError
+    from ..errors import FerzooError, first_line
 
     try:
         return model.to(torch.device(device))
     except (RuntimeError, AssertionError) as error:
-        hint = str(error).strip().split("\n")[0]
-        raise FerzooError(f"The device {device!r} cannot be used, take cpu: {hint}") from error
+        raise FerzooError(f"The device {device!r} cannot be used, take cpu: {first_line(error)}") from error
 
 
 def drawing_path(text: str | None) -> Path | None:

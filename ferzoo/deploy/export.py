@@ -17,9 +17,10 @@ from torch import nn
 
 from .. import __version__
 from ..data.transforms import eval_transform
-from ..errors import FerzooError
+from ..errors import FerzooError, first_line
+from ..registry.config import SOURCES
 from ..registry.exported import is_exported
-from ..registry.load import load_model
+from ..registry.load import load_model, wants_grey
 from .formats import FORMATS, format_of
 from .fuse import fuse
 from .whole import Whole
@@ -117,16 +118,16 @@ def export(
     batches = list(_batches(whole, cfg, [Image.open(_FACE), *faces]))
     with torch.no_grad():
         expected = [eager(x) for x in batches]
-    with tempfile.TemporaryDirectory(dir=_folder(path), prefix=".export-") as temporary:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as temporary:
         file = Path(temporary) / path.name
         try:
             FORMATS[kind].write(whole, batches[0], file, facts)
         except FerzooError:
             raise
         except Exception as error:  # each exporter has its own errors
-            lines = str(error).strip().splitlines()
-            said = lines[0] if lines else repr(error)
-            raise FerzooError(f"{facts['architecture']} cannot be exported to {kind}: {said}") from error
+            what = f"{facts['architecture']} cannot be exported to {kind}"
+            raise FerzooError(f"{what}: {first_line(error)}") from error
         difference, relative = _compare(FORMATS[kind].load(file), batches, expected)
         if not relative <= LIMIT:
             raise FerzooError(
@@ -152,21 +153,14 @@ def export(
     )
 
 
-def _folder(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.parent
-
-
 def _facts(network: Any, cfg: dict[str, Any], preprocess: bool, softmax: bool) -> dict[str, Any]:
     """What a file says of itself."""
-    kept = {key: value for key, value in cfg.items() if key not in ("file", "url", "state_dict", "hf_hub_id", "source")}
-    extra = getattr(network, "ferzoo_cfg", None) or {}
     return {
         "version": __version__,
         "architecture": str(cfg.get("architecture") or type(network).__name__.lower()),
         "num_classes": int(getattr(network, "num_classes", 0) or cfg["num_classes"]),
-        "cfg": {key: value for key, value in kept.items() if value is not None},
-        "ferzoo": {"grayscale": bool(extra.get("grayscale", False))},
+        "cfg": {key: value for key, value in cfg.items() if value is not None and key not in SOURCES},
+        "ferzoo": {"grayscale": wants_grey(network)},
         "preprocess": preprocess,
         "softmax": softmax,
     }

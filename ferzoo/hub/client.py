@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..errors import CheckpointError, FerzooError
+from ..errors import CheckpointError, FerzooError, first_line
 from ..weights.repository import split_name
 
 __all__ = ["patiently", "refusals", "repository"]
@@ -45,8 +44,6 @@ def repository(name: str) -> str:
         validate_repo_id(repo)
         if "/" not in repo or revision or ":" in name:
             raise ValueError("it needs an organisation or user, and neither prefix nor revision")
-        if re.search(r"\.git$|--|\.\.", repo):
-            raise ValueError("a name holds neither '--' nor '..', and does not end in '.git'")
     except (HFValidationError, ValueError, FerzooError) as error:
         raise CheckpointError(f"{name!r} is no repository to push to: write ORG/REPO ({error}).") from error
     return repo
@@ -92,7 +89,7 @@ def refusals(repo_id: str) -> Iterator[None]:
     except HfHubHTTPError as error:
         status = getattr(getattr(error, "response", None), "status_code", None)
         hint = _HINTS.get(status or 0, "Push again later").format(repo=repo_id)
-        first = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".: ")
+        first = first_line(error).rstrip(".: ")
         raise CheckpointError(f"{constants.ENDPOINT} refused the push to {repo_id}: {first}. {hint}.") from error
     except FerzooError:
         raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from torch import nn
 
 from ..data.pictures import confusion_picture
 from ..errors import CheckpointError
-from ..registry.config import HOW, SOURCES
+from ..registry.config import HOW, SOURCES, for_channels
 from ..registry.folder import create_from_folder
 from ..weights.configs import checkpoints, wheel_folder
 from ..weights.files import write_atomically, write_tensors
@@ -126,11 +126,16 @@ def _earlier(folder: Path) -> list[str]:
     if names == []:
         return []
     if names is None or not {WEIGHTS, CONFIG, README} <= set(names) <= set(_FILES) or not _has_ours(folder / CONFIG):
-        what = "is no folder" if names is None else f"holds {', '.join(names[:8])}{' ...' if len(names) > 8 else ''}"
+        what = "is no folder" if names is None else f"holds {some(names)}"
         raise CheckpointError(
             f"{folder} {what}. Nothing was written: name an empty or new folder, or that of an earlier dry run."
         )
     return names
+
+
+def some(names: Sequence[str]) -> str:
+    """The first of many names, for a message."""
+    return f"{', '.join(names[:8])}{' ...' if len(names) > 8 else ''}"
 
 
 def _has_ours(config: Path) -> bool:
@@ -199,9 +204,7 @@ def _cfg(model: nn.Module, facts: Facts, args: Mapping[str, Any]) -> dict[str, A
     for key in ("input_size", "test_input_size", "min_input_size"):
         if kept.get(key):
             kept[key] = (channels, *kept[key][1:])
-    for key in ("mean", "std"):
-        if len(kept[key]) != channels:
-            kept[key] = (sum(kept[key]) / len(kept[key]),) * channels
+    kept |= {key: for_channels(kept[key], channels) for key in ("mean", "std")}
     return dict(plain(kept, "pretrained_cfg"))
 
 

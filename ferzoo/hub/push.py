@@ -117,11 +117,10 @@ def push_to_hub(
     args = {**getattr(network, "ferzoo_args", {}), **(model_args or {})}
     source = None if isinstance(model, nn.Module) else checkpoint_of(model)
     shipped = source.shipped() if source else None
-    if source and shipped and dtype in (None, _dtype_of(shipped)):
-        dtype = _dtype_of(shipped)
-    else:
+    kind = _dtype_of(shipped) if shipped else ""
+    if dtype not in (None, kind):
         shipped = None
-    dtype = dtype or "float32"
+    dtype = dtype or kind or "float32"
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) if dry_run is None else Path(dry_run).expanduser()
         at = "" if create_pr else revision or ""

@@ -11,7 +11,7 @@ from ..weights.configs import wheel_folder
 from ..weights.repository import CONFIG, WEIGHTS, fetch_file
 from .card import CONFUSION, LICENSE
 from .client import patiently
-from .folder import Published
+from .folder import Published, some
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -57,7 +57,7 @@ def allowed(
     if there and overwrite is not True:
         what, own = _identity(read(CONFIG)), _identity((written.folder / CONFIG).read_bytes())
         if WEIGHTS not in there or what != own:
-            said = f"{repo_id} holds {_spoken(what)}: {', '.join(there[:8])}{' ...' if len(there) > 8 else ''}"
+            said = f"{repo_id} holds {_spoken(what)}: {some(there)}"
             if not (callable(overwrite) and overwrite(said)):
                 raise CheckpointError(
                     f"{said}. Nothing was sent: choose another repository, or allow it with overwrite=True (--yes)."

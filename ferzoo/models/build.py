@@ -16,7 +16,7 @@ from torch import nn
 
 from ..errors import CheckpointError, CheckpointWarning
 from ..labels import FERPLUS
-from ..registry.config import SOURCES, local_cfg, only_file, read_config
+from ..registry.config import SOURCES, for_channels, local_cfg, only_file, read_config
 from ..registry.folder import checked_weights
 from ..weights.configs import checkpoints
 from ..weights.repository import CONFIG, fetch
@@ -106,12 +106,7 @@ def _fit_classifier(out: dict[str, torch.Tensor], own: StateDict) -> None:
         if name in out and (name not in own or out[name].shape[:1] != own[name].shape[:1]):
             if name in own and name.endswith("weight"):
                 had, has = out[name].shape[0], own[name].shape[0]
-                warnings.warn(
-                    f"The checkpoint's classifier has {had} classes and the network {has}: it is left out, and the "
-                    "network's starts untrained.",
-                    CheckpointWarning,
-                    stacklevel=2,
-                )
+                warnings.warn(CheckpointWarning.of_classifier(had, has), stacklevel=2)
             del out[name]
 
 
@@ -218,9 +213,7 @@ def _cfg_as_built(cfg: dict[str, Any], model: nn.Module) -> dict[str, Any]:
     channels = getattr(model, "in_chans", None) or channels
     size = getattr(model, "img_size", None) or size
     out = {**cfg, "input_size": (channels, *size)}
-    for key in ("mean", "std"):
-        if len(cfg[key]) != channels:
-            out[key] = (sum(cfg[key]) / len(cfg[key]),) * channels
+    out |= {key: for_channels(cfg[key], channels) for key in ("mean", "std")}
     classes = getattr(model, "num_classes", None)
     if classes and classes != len(out.get("label_names") or ()):
         out.pop("label_names", None)

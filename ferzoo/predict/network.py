@@ -13,8 +13,8 @@ from PIL import Image
 from torch import nn
 
 from ..data.transforms import eval_transform
-from ..errors import CheckpointError, FerzooError
-from ..registry.load import load_model
+from ..errors import CheckpointError, FerzooError, first_line
+from ..registry.load import load_model, wants_grey
 
 __all__ = ["Network", "limit_threads"]
 
@@ -49,8 +49,7 @@ class Network:
         self.embedding = embedding
         cfg = _cfg(self.model)
         self.labels = _labels(self.model, cfg)
-        grayscale = bool((getattr(self.model, "ferzoo_cfg", None) or {}).get("grayscale", False))
-        self.transform: Callable[[Image.Image], torch.Tensor] = eval_transform(cfg, grayscale=grayscale)
+        self.transform: Callable[[Image.Image], torch.Tensor] = eval_transform(cfg, grayscale=wants_grey(self.model))
         if embedding and not (hasattr(self.model, "forward_features") and hasattr(self.model, "forward_head")):
             raise ValueError(f"embedding=True needs a network with forward_features and forward_head: {_name(model)}.")
         self._move(device, dtype)
@@ -62,8 +61,7 @@ class Network:
         try:
             self.model.to(device=torch.device(device) if device is not None else None, dtype=kind)
         except (RuntimeError, AssertionError) as error:
-            hint = str(error).strip().split("\n")[0]
-            raise FerzooError(f"The device {str(device)!r} cannot be used, take 'cpu': {hint}") from error
+            raise FerzooError(f"The device {str(device)!r} cannot be used, take 'cpu': {first_line(error)}") from error
 
     def limited(self, threads: int | None) -> contextlib.AbstractContextManager[None]:
         """Within it torch uses this many threads; None leaves it alone."""

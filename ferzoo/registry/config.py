@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from ..errors import CheckpointError
 from ..weights.folders import Weights
 from ..weights.repository import read_json
 
-__all__ = ["BUILDERS", "HOW", "SOURCES", "FolderConfig", "local_cfg", "only_file", "read_config"]
+__all__ = ["BUILDERS", "HOW", "SOURCES", "FolderConfig", "for_channels", "local_cfg", "only_file", "read_config"]
 
 #: Largest class count, input side and argument that a config.json may ask for, so that it cannot ask for all memory.
 MOST_CLASSES, MOST_PIXELS, MOST = 100_000, 4096, 100_000
@@ -86,6 +86,11 @@ def read_config(path: Path) -> FolderConfig:
     _check_sizes(path, cfg, args)
     _check_args(path, args)
     return FolderConfig(architecture, cfg, args, extra)
+
+
+def for_channels(values: Sequence[float], channels: int) -> Sequence[float]:
+    """Mean or std for another count of channels than it was stated for: the average, for each."""
+    return values if len(values) == channels else (sum(values) / len(values),) * channels
 
 
 def local_cfg(architecture: str, tag: str, weights: Weights) -> dict[str, Any]:

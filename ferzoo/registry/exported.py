@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import CheckpointError, MissingExtraError, WeightsNotFoundError
+from ..errors import CheckpointError, MissingExtraError, WeightsNotFoundError, first_line
 
 __all__ = ["METADATA", "OnnxFile", "is_exported"]
 
@@ -63,8 +63,7 @@ class OnnxFile:
                 os.fspath(self.path), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # the runtime has a class for each of its refusals, and raises plain ones, too
-            first = next(iter(str(error).splitlines()), type(error).__name__)
-            raise CheckpointError(f"{self.path} cannot be opened: {first}") from error
+            raise CheckpointError(f"{self.path} cannot be opened: {first_line(error)}") from error
         stated = self._session.get_modelmeta().custom_metadata_map.get(METADATA)
         try:
             facts = json.loads(stated or "")
@@ -95,6 +94,5 @@ class OnnxFile:
             return np.asarray(self._session.run(None, {self._input: np.ascontiguousarray(batch)})[0])
         except Exception as error:
             raise CheckpointError(
-                f"{self.path} does not take a batch of shape {batch.shape} and type {batch.dtype}: "
-                f"{next(iter(str(error).splitlines()), type(error).__name__)}"
+                f"{self.path} does not take a batch of shape {batch.shape} and type {batch.dtype}: {first_line(error)}"
             ) from error

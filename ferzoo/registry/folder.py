@@ -49,11 +49,11 @@ def create_from_folder(folder: Path, origin: str = "", pretrained: bool = True, 
         CheckpointError: If a file is missing, damaged or does not fit, or the config asks for a network far larger
             than its weights.
     """
-    asked, origin = origin or str(folder), origin or str(folder)
+    origin = origin or str(folder)
     for file in (CONFIG, WEIGHTS) if pretrained else (CONFIG,):
         if not (folder / file).is_file():
             what = f"{origin} has no {file}" if folder.is_dir() else f"There is no folder {origin}"
-            hint = hub_hint(asked) or "See `ferzoo list`."
+            hint = hub_hint(origin) or "See `ferzoo list`."
             raise CheckpointError(f"{what}: a checkpoint folder holds {WEIGHTS} and {CONFIG}. {hint}")
     config = read_config(folder / CONFIG)
     _import(config, origin)
@@ -151,12 +151,7 @@ def _check_rest(model: Any, whole: Any, config: FolderConfig, origin: str) -> No
         raise CheckpointError(f"{origin} was not loaded whole into {config.architecture}: {_listed(wrong)} differ.")
     had, has = getattr(whole, "num_classes", 0), getattr(model, "num_classes", 0)
     if had and has and had != has:
-        warnings.warn(
-            f"The checkpoint's classifier has {had} classes and the network {has}: it is left out, and the network's "
-            "starts untrained.",
-            CheckpointWarning,
-            stacklevel=4,
-        )
+        warnings.warn(CheckpointWarning.of_classifier(had, has), stacklevel=4)
 
 
 def _listed(names: list[str]) -> str:

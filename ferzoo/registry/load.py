@@ -14,7 +14,7 @@ from .exported import OnnxFile, is_exported
 from .factory import create_model, list_models
 from .folder import create_from_folder
 
-__all__ = ["OnnxModule", "is_folder", "load_model"]
+__all__ = ["OnnxModule", "is_folder", "load_model", "wants_grey"]
 
 
 class OnnxModule(nn.Module):
@@ -73,6 +73,11 @@ def load_model(name: str | os.PathLike[str]) -> nn.Module:
         raise
     except (OSError, RuntimeError) as error:  # the Hub's client and timm
         raise CheckpointError(f"The weights of {name!r} cannot be loaded: {error}") from error
+
+
+def wants_grey(model: nn.Module) -> bool:
+    """Whether a network was trained on faces without colour, as its `ferzoo_cfg` says."""
+    return bool((getattr(model, "ferzoo_cfg", None) or {}).get("grayscale", False))
 
 
 def is_folder(source: str | os.PathLike[str]) -> bool:

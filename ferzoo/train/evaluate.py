@@ -14,7 +14,7 @@ from ..data.faces import FaceDataset, Faces
 from ..data.metrics import accuracy_by_angle, calibration_metrics, classification_metrics
 from ..data.transforms import eval_transform
 from ..errors import CheckpointError, DataError
-from ..registry.load import load_model
+from ..registry.load import load_model, wants_grey
 from .measured import Measured, Progress, read_measured
 from .shared_classes import SharedClasses, share_classes
 
@@ -119,7 +119,7 @@ def evaluate(
     """
     network: Any = model if isinstance(model, nn.Module) else load_model(model)
     if grayscale is None:
-        grayscale = cfg is not None or bool((getattr(network, "ferzoo_cfg", None) or {}).get("grayscale", False))
+        grayscale = cfg is not None or wants_grey(network)
     cfg = dict(getattr(network, "pretrained_cfg", None) or {}) if cfg is None else cfg
     names = _label_names(cfg)
     if isinstance(data, Faces):

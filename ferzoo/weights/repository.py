@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import CheckpointError, WeightsNotFoundError
+from ..errors import CheckpointError, WeightsNotFoundError, first_line
 from .blobs import compare_with_etag
 
 __all__ = ["CONFIG", "WEIGHTS", "Snapshot", "fetch", "fetch_file", "hub_hint", "is_hub_name", "read_json", "split_name"]
@@ -230,8 +230,7 @@ def _root(error: BaseException) -> str:
     """The first line of what lies behind an error."""
     while error.__cause__ is not None:
         error = error.__cause__
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return first_line(error)
 
 
 def _lacking(at: str, file: str) -> str:
