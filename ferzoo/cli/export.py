@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
+from .evaluate import data_errors
+from .progress import ProgressLine, notes
 from .table import print_json, whole_number
 
 __all__ = ["add_arguments", "run"]
+
+#: Faces of the training split that an int8 file is calibrated on.
+CALIBRATION = 256
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +25,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preprocess", action="store_true", help="take RGB pictures of any size, uint8 (N, H, W, 3)")
     parser.add_argument("--softmax", action="store_true", help="give probabilities, not logits")
     parser.add_argument("--size", type=whole_number, help="input side in pixels (default: that of the weights)")
+    parser.add_argument("--plain", action="store_true", help="only fold BatchNorms, do not rewrite for the runtime")
     parser.add_argument("--faces", nargs="+", default=[], metavar="IMAGE", help="crops of faces to compare on, too")
+    parser.add_argument(
+        "--int8",
+        metavar="FOLDER",
+        help=f"write int8, calibrated on {CALIBRATION} training faces of the data set in this folder, and measure what "
+        "it loses on the validation split",
+    )
+    parser.add_argument("--dataset", default="ferplus", metavar="NAME", help="the data set there (default: ferplus)")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -31,6 +45,9 @@ def run(args: argparse.Namespace) -> int:
     from ..predict.images import expand, read_image
 
     faces = [Image.fromarray(read_image(path)) for pattern in args.faces for path in expand(pattern)]
+    progress = ProgressLine()
+    with progress, notes("export", progress), data_errors():
+        calibration = _calibration(args) if args.int8 else []
     done = export(
         args.model,
         args.out,
@@ -38,10 +55,13 @@ def run(args: argparse.Namespace) -> int:
         preprocess=args.preprocess,
         softmax=args.softmax,
         size=args.size,
+        rewrite=not args.plain,
         faces=faces,
+        int8=calibration,
     )
+    measured = _accuracies(args) if args.int8 and not (args.preprocess or args.softmax) else {}
     if args.json:
-        print_json(done.to_dict())
+        print_json({**done.to_dict(), **measured})
         return 0
     print(f"{done.path}: {done.architecture} as {done.format}, {done.size_bytes / 1e6:.2f} MB")
     print(f"in   {done.input}")
@@ -50,4 +70,37 @@ def run(args: argparse.Namespace) -> int:
         f"largest difference from the network: {done.difference:.2g}, {done.relative:.2g} of the largest output "
         f"(random faces and {done.faces} real)"
     )
+    if done.agreement is not None:
+        print(f"{done.agreement:.1%} of the {len(calibration)} faces that it was calibrated on keep their label")
+    if measured:
+        before, after = measured["accuracy_float32"], measured["accuracy_int8"]
+        print(f"accuracy on {args.dataset} validation: {before:.2f} %, in int8 {after:.2f} % ({after - before:+.2f})")
     return 0
+
+
+def _calibration(args: argparse.Namespace) -> list[Any]:
+    """Faces of the training split, drawn with a fixed seed."""
+    import numpy as np
+    from PIL import Image
+
+    from ..data.readers import read_faces
+
+    faces = read_faces(args.dataset, args.int8, "train")
+    rows = np.random.default_rng(0).permutation(len(faces))[:CALIBRATION]
+    return [Image.fromarray(image) for image in faces.take(np.sort(rows)).images]
+
+
+def _accuracies(args: argparse.Namespace) -> dict[str, float]:
+    """Accuracy in percent of the network and of the int8 file."""
+    from ..registry.load import load_model
+    from ..train.evaluate import evaluate
+    from ..train.measured import read_measured
+
+    progress = ProgressLine()
+    with progress, notes("export", progress), data_errors():
+        measured = read_measured(args.int8, args.dataset, "validation", compare_with_train=False, progress=progress)
+        pairs = {"accuracy_float32": args.model, "accuracy_int8": args.out}
+        return {
+            key: evaluate(load_model(name), measured, size=args.size, progress=progress)["accuracy"]
+            for key, name in pairs.items()
+        }

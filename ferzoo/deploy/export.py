@@ -22,13 +22,16 @@ from ..registry.config import SOURCES
 from ..registry.exported import is_exported
 from ..registry.load import load_model, wants_grey
 from .formats import FORMATS, format_of
-from .fuse import fuse
+from .fuse import fold
+from .quantize import LEAST_AGREEMENT, quantize
 from .whole import Whole
 
 __all__ = ["LIMIT", "Exported", "export"]
 
 #: Largest difference of an exported network's outputs, as a fraction of the largest output, that passes.
 LIMIT = 1e-3
+#: Real faces in a batch.
+BATCH = 32
 #: A face in the public domain: Eileen Collins, NASA.
 _FACE = Path(__file__).with_name("face.jpg")
 
@@ -47,6 +50,7 @@ class Exported:
         difference: Largest difference from the network in eager mode, over all classes, random faces and real ones.
         relative: The same as a fraction of the largest output.
         faces: Real faces that it was compared on.
+        agreement: Share of the faces that it was calibrated on which keep their label in int8; None for float32.
     """
 
     path: str
@@ -58,6 +62,7 @@ class Exported:
     difference: float
     relative: float
     faces: int
+    agreement: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, for JSON."""
@@ -72,12 +77,14 @@ def export(
     preprocess: bool = False,
     softmax: bool = False,
     size: int | None = None,
+    rewrite: bool = True,
     faces: Iterable[Image.Image] = (),
+    int8: Iterable[Image.Image] = (),
 ) -> Exported:
     """Write a network for another runtime, and compare what the file gives with the network in eager mode.
 
-    BatchNorms are folded first (`ferzoo.fuse`). The file takes any batch size. It replaces one that is there only when
-    it has passed.
+    BatchNorms are folded first, and blocks rewritten for the runtime (`ferzoo.deploy.fuse`). The file takes any batch
+    size. It replaces one that is there only when it has passed.
 
     Args:
         model: A network, or what `load_model` takes: a name with weights, a checkpoint folder, ``"hf-hub:org/repo"``.
@@ -88,7 +95,10 @@ def export(
             each the crop of a face. Else it takes (N, C, height, width), float32, normalised by the cfg's mean and std.
         softmax: Give probabilities and not logits.
         size: Height and width in pixels; those of the weights where None.
+        rewrite: Put blocks as the runtime is quick at them (`ferzoo.deploy.fuse`); else only fold the BatchNorms.
         faces: Real faces to compare on, beside the one that comes with ferzoo.
+        int8: Real faces, a few hundred of all classes, to calibrate an int8 ONNX file on; a float32 file without.
+            The file then need not be within `LIMIT` of the network; the labels of these faces have to be.
 
     Raises:
         MissingExtraError: If a package that the format needs is not installed.
@@ -101,6 +111,9 @@ def export(
     """
     path = Path(path).expanduser()
     kind = format_of(path, format)
+    calibration = list(int8)
+    if calibration and kind != "onnx":
+        raise FerzooError(f"int8 is for ONNX files: {path} is of the format {kind}.")
     if is_exported(model):
         raise FerzooError(f"{model} is exported already: name the network that it was made from.")
     network: Any = model if isinstance(model, nn.Module) else load_model(model)
@@ -114,7 +127,7 @@ def export(
     facts = _facts(network, cfg, preprocess, softmax)
     options = (cfg, facts["ferzoo"]["grayscale"], preprocess, softmax)
     eager = Whole(copy.deepcopy(network).cpu().float(), *options).eval()
-    whole = Whole(fuse(eager.model), *options).eval()
+    whole = Whole((FORMATS[kind].fuse if rewrite else fold)(eager.model), *options).eval()
     batches = list(_batches(whole, cfg, [Image.open(_FACE), *faces]))
     with torch.no_grad():
         expected = [eager(x) for x in batches]
@@ -128,8 +141,22 @@ def export(
         except Exception as error:  # each exporter has its own errors
             what = f"{facts['architecture']} cannot be exported to {kind}"
             raise FerzooError(f"{what}: {first_line(error)}") from error
-        difference, relative = _compare(FORMATS[kind].load(file), batches, expected)
-        if not relative <= LIMIT:
+        run = FORMATS[kind].load(file)
+        agreement = None
+        if calibration:
+            inputs = list(_real(whole, cfg, calibration))
+            labels = [run(x).argmax(1) for x in inputs]
+            quantize(file, [x.numpy() for x in inputs])
+            run = FORMATS[kind].load(file)
+            same = torch.cat([run(x).argmax(1) == y for x, y in zip(inputs, labels, strict=True)])
+            agreement = float(same.float().mean())
+        difference, relative = _compare(run, batches, expected)
+        if agreement is not None and not agreement >= LEAST_AGREEMENT:
+            raise FerzooError(
+                f"In int8 {agreement:.0%} of the faces that it was calibrated on keep their label, less than "
+                f"{LEAST_AGREEMENT:.0%}: take more of them, or export without int8. Nothing was written."
+            )
+        if agreement is None and not relative <= LIMIT:
             raise FerzooError(
                 f"The {kind} file gives other outputs than the network: they differ by {relative:.2g} of the largest, "
                 f"more than {LIMIT:g}. Nothing was written."
@@ -150,6 +177,7 @@ def export(
         difference=difference,
         relative=relative,
         faces=sum(len(x) for x in batches[2:]),
+        agreement=agreement,
     )
 
 
@@ -169,16 +197,23 @@ def _facts(network: Any, cfg: dict[str, Any], preprocess: bool, softmax: bool) -
 def _batches(whole: Whole, cfg: dict[str, Any], faces: list[Image.Image]) -> Iterable[torch.Tensor]:
     """Two random batches of different length, then the real faces."""
     generator = torch.Generator().manual_seed(0)
+    for count, shape in ((2, (90, 70, 3)), (3, (61, 130, 3))):
+        if whole.preprocess:
+            yield torch.randint(0, 256, (count, *shape), generator=generator, dtype=torch.uint8)
+        else:
+            yield torch.randn(count, *cfg["input_size"], generator=generator)
+    yield from _real(whole, cfg, faces)
+
+
+def _real(whole: Whole, cfg: dict[str, Any], faces: list[Image.Image]) -> Iterable[torch.Tensor]:
+    """Faces in batches, as the network takes them; pictures that need not be of one size one by one."""
     if whole.preprocess:
-        for shape in ((2, 90, 70, 3), (3, 61, 130, 3)):
-            yield torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
         for face in faces:
             yield torch.from_numpy(np.array(face.convert("RGB")))[None]
         return
-    for count in (2, 3):
-        yield torch.randn(count, *cfg["input_size"], generator=generator)
     transform = eval_transform({"interpolation": "bicubic", "crop_pct": 1.0, **cfg}, grayscale=whole.grey)
-    yield torch.stack([transform(face.convert("RGB")) for face in faces])
+    for start in range(0, len(faces), BATCH):
+        yield torch.stack([transform(face.convert("RGB")) for face in faces[start : start + BATCH]])
 
 
 def _compare(run: Any, batches: list[torch.Tensor], expected: list[torch.Tensor]) -> tuple[float, float]:

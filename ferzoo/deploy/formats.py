@@ -16,6 +16,7 @@ from torch import nn
 
 from ..errors import FerzooError, MissingExtraError, UnknownNameError
 from ..registry.exported import METADATA, OnnxFile
+from .fuse import fold, fuse, fuse_for_onnxruntime, fuse_for_openvino
 
 __all__ = ["FORMATS", "OPSET", "Format", "format_of"]
 
@@ -33,12 +34,14 @@ class Format:
         title: What it is.
         write: Writes a network to a path, given an example batch and the facts that go with it.
         load: Gives back a function from a batch to outputs.
+        fuse: Makes a network fast for what will run the file.
     """
 
     suffix: str
     title: str
     write: Callable[[nn.Module, torch.Tensor, Path, dict[str, Any]], None]
     load: Callable[[Path], Run]
+    fuse: Callable[[nn.Module], nn.Module]
 
 
 @contextmanager
@@ -172,11 +175,13 @@ def _load_compiled(path: Path) -> Run:
 
 
 FORMATS: dict[str, Format] = {
-    "onnx": Format(".onnx", "ONNX, for ONNX Runtime and most others", _write_onnx, _load_onnx),
-    "openvino": Format(".xml", "OpenVINO, beside a .bin with the weights", _write_openvino, _load_openvino),
-    "torchscript": Format(".pt", "TorchScript", _write_torchscript, _load_torchscript),
-    "torch": Format(".pt2", "a program of torch.export", _write_program, _load_program),
-    "aotinductor": Format(".pt2", "code that torch compiles for this processor", _write_compiled, _load_compiled),
+    "onnx": Format(".onnx", "ONNX, for ONNX Runtime and most others", _write_onnx, _load_onnx, fuse_for_onnxruntime),
+    "openvino": Format(
+        ".xml", "OpenVINO, beside a .bin with the weights", _write_openvino, _load_openvino, fuse_for_openvino
+    ),
+    "torchscript": Format(".pt", "TorchScript", _write_torchscript, _load_torchscript, fuse),
+    "torch": Format(".pt2", "a program of torch.export", _write_program, _load_program, fold),
+    "aotinductor": Format(".pt2", "code that torch compiles for this processor", _write_compiled, _load_compiled, fold),
 }
 
 
