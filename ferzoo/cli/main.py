@@ -23,6 +23,7 @@ COMMANDS = {
     "eval": ("evaluate", "measure a model's accuracy on a data set"),
     "compare": ("compare", "put models in one table: size, speed and accuracy"),
     "export": ("export", "write a model for ONNX Runtime, OpenVINO or torch"),
+    "bench": ("bench", "time models in several runtimes: latency, memory, cold start"),
     "push": ("push", "publish weights on the Hub, with a card of measured figures"),
     "pull": ("pull", "fetch trained weights, from a folder or the Hub, and keep them"),
     "convert": ("convert", "turn an author's .pth into safetensors"),

@@ -1,0 +1,75 @@
+"""The runtimes that can be measured, and what was measured, from the file that `ferzoo bench --json` prints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ferzoo.cli.bench import bench_chart
+from ferzoo.deploy.bench_runtimes import RUNTIMES
+from ferzoo.errors import DataError
+
+from .common import ROOT, rows
+
+RESULTS = ROOT / "docs" / "results" / "bench.json"
+NO_RUN = "No run has been recorded yet."
+
+
+def runtimes() -> str:
+    """Every runtime with the file that it opens."""
+    return rows(("runtime", "what it is", "file"), [(f"`{k}`", r.title, r.file) for k, r in RUNTIMES.items()])
+
+
+def bench() -> str:
+    """A row for every network in every runtime, the machine, the command and a plot; a sentence where nothing is."""
+    if not RESULTS.is_file():
+        return NO_RUN
+    result = json.loads(RESULTS.read_text(encoding="utf-8"))
+    reference = result["relative_to"]
+    header = ["network", "runtime", "input", "p50 ms", "p95 ms", "min ms", "images/s", "memory MiB", "cold start s"]
+    header += ["file MB", *([f"x `{reference}`"] if reference else [])]
+    lines = [_line(row, bool(reference)) for row in result["rows"] if not row["error"]]
+    facts = result["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+    parts = [
+        rows(header, lines, right=range(3, len(header))),
+        f"{facts['processor']}, {facts['cores']} cores; {versions}. The command is `{_command(result)}`.",
+        *_remarks(result),
+    ]
+    try:
+        # In a block of its own, so that Markdown takes no name in it for emphasis.
+        parts.append(f"<div>{bench_chart(result).svg().replace(chr(10), '')}</div>")
+    except DataError:
+        parts.append("None of these rows has an accuracy on record, so nothing is drawn.")
+    return "\n\n".join(parts)
+
+
+def _line(row: Mapping[str, Any], related: bool) -> list[str]:
+    figures = [f"{row[key]:.2f}" for key in ("p50_ms", "p95_ms", "min_ms")]
+    figures.append(f"{row['images_per_s']:.1f}")
+    figures.append("" if row["memory_mib"] is None else f"{row['memory_mib']:.0f}")
+    figures += [f"{row['cold_start_s']:.2f}", f"{row['size_bytes'] / 1e6:.2f}"]
+    if related:
+        figures.append("" if row["ratio"] is None else f"{row['ratio']:.3f}")
+    return [f"`{row['model']}`", f"`{row['runtime']}`", "x".join(map(str, row["input"])), *figures]
+
+
+def _command(result: Mapping[str, Any]) -> str:
+    models, chosen = (list(dict.fromkeys(row[key] for row in result["rows"])) for key in ("model", "runtime"))
+    options = {key: result[key] for key in ("batch", "threads", "rounds", "runs", "size", "relative_to")}
+    said = [f"--{key.replace('_', '-')} {value}" for key, value in options.items() if value is not None]
+    return " ".join(["ferzoo bench", *models, "--runtimes", ",".join(chosen), *said, "--json"])
+
+
+def _remarks(result: Mapping[str, Any]) -> list[str]:
+    """What one has to know to read the rows, and why some are missing."""
+    said: dict[tuple[str, str], list[str]] = {}
+    for row in result["rows"]:
+        for text in filter(None, (row["note"], row["error"])):
+            said.setdefault((row["model"], text), []).append(f"`{row['runtime']}`")
+    lines = [f"- `{model}` in {', '.join(names)}: {text}" for (model, text), names in said.items()]
+    return ["\n".join(lines)] if lines else []
+
+
+TABLES: dict[str, Callable[..., str]] = {"bench": bench, "runtimes": runtimes}
