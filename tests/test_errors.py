@@ -13,7 +13,7 @@ from ferzoo.errors import FerzooError, MissingExtraError, UnknownNameError, near
 def test_every_exception_is_public_and_a_ferzoo_error() -> None:
     defined = {n for n, c in vars(errors).items() if inspect.isclass(c) and issubclass(c, Exception)}
     assert defined | {"nearest"} == set(errors.__all__)
-    warnings = {"PluginWarning", "DataWarning", "CheckpointWarning"}
+    warnings = {"PluginWarning", "DataWarning", "CheckpointWarning", "VideoWarning"}
     for name in defined - warnings:
         assert issubclass(getattr(errors, name), FerzooError)
     for name in warnings:

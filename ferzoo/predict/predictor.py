@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +13,18 @@ import numpy as np
 from PIL import Image
 
 from ..errors import ImageError
-from ..registry.exported import is_exported
 from .crop import align, square_crop
 from .faces import MARGIN, Detector, Face, check_detections
 from .haar import HaarDetector
 from .images import Source, expand, is_many, to_rgb
+from .open_network import open_network
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from .video import VideoFrame
+    from .video_source import VideoSource
 
 __all__ = ["Prediction", "Predictor"]
 
@@ -55,26 +58,6 @@ class _Pending:
     error: ImageError | None = None
     found: list[Any] = field(default_factory=list)
     crops: list[Any] = field(default_factory=list)
-
-
-def _network(
-    model: str | os.PathLike[str] | nn.Module,
-    embedding: bool,
-    device: str | torch.device | None,
-    dtype: str | torch.dtype | None,
-    threads: int | None,
-) -> Any:
-    """The network, in torch or, from an ONNX file, without it."""
-    if is_exported(model):
-        from .onnx_network import OnnxNetwork
-
-        asked = {"embedding": embedding, "dtype": dtype is not None, "device": str(device or "cpu") != "cpu"}
-        if given := [name for name, value in asked.items() if value]:
-            raise ValueError(f"An ONNX file runs as it is, on the CPU: leave out {', '.join(given)}.")
-        return OnnxNetwork(os.fspath(model), threads)  # type: ignore[arg-type]
-    from .network import Network
-
-    return Network(model, embedding, device, dtype)
 
 
 class Predictor:
@@ -137,7 +120,7 @@ class Predictor:
         self.batch_size, self.threads = batch_size, threads
         # Before the weights: a missing extra should show at once.
         self.detector = (detector or HaarDetector(min_face, threads)) if detect else None
-        self.network: Any = _network(model, embedding, device, dtype, threads)
+        self.network: Any = open_network(model, embedding, device, dtype, threads)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -205,19 +188,38 @@ class Predictor:
                 crops = 0
         yield from self._finish(waiting)
 
+    def video(
+        self,
+        source: str | os.PathLike[str] | int | Iterable[Source] | VideoSource,
+        *,
+        fps: float | None = None,
+        detect_every: int = 1,
+        smoothing: float = 0.3,
+        max_gap: float = 0.5,
+        batch_frames: int | None = None,
+    ) -> Iterator[VideoFrame]:
+        """Follow the faces of a video; the arguments are those of `ferzoo.predict.video.follow`."""
+        from .video import follow
+
+        return follow(self, source, fps, detect_every, smoothing, max_gap, batch_frames)
+
     def _prepare(self, source: Source) -> _Pending:
         try:
             rgb = to_rgb(source)
             found = self.find(rgb)
         except ImageError as error:
             return _Pending(source, error=error)
+        return _Pending(source, rgb.shape[1], rgb.shape[0], None, found, self.prepare(rgb, found))
+
+    def prepare(self, rgb: np.ndarray, found: Iterable[Any]) -> list[Any]:
+        """The network's input for each face that `find` found in an image (H, W, 3), uint8."""
         crops = []
         for box, landmarks in found:
             crop = None if landmarks is None else align(rgb, landmarks)
             if crop is None:
                 crop = Image.fromarray(rgb) if self.detector is None else square_crop(rgb, box, self.margin)
             crops.append(self.network.transform(crop))
-        return _Pending(source, rgb.shape[1], rgb.shape[0], None, found, crops)
+        return crops
 
     def find(self, rgb: np.ndarray) -> list[tuple[tuple[int, int, int, int], np.ndarray | None]]:
         """Boxes, clipped to the image, and landmarks (5, 2) or None, of one image (H, W, 3), uint8."""
@@ -227,18 +229,21 @@ class Predictor:
         return check_detections(self.detector(rgb), height, width)
 
     def _finish(self, waiting: deque[_Pending]) -> Iterator[Prediction]:
-        crops = [crop for item in waiting for crop in item.crops]
-        with self.network.limited(self.threads):
-            parts = [self.network(crops[i : i + self.batch_size]) for i in range(0, len(crops), self.batch_size)]
-        rows = (
-            (row, None if vectors is None else vectors[i]) for scores, vectors in parts for i, row in enumerate(scores)
-        )
+        rows = self.classify([crop for item in waiting for crop in item.crops])
         while waiting:
             item = waiting.popleft()
-            faces = [self._face(box, landmarks, *next(rows)) for box, landmarks in item.found]
+            faces = [self.face(box, landmarks, *next(rows)) for box, landmarks in item.found]
             yield Prediction(item.source, faces, item.width, item.height, item.error)
 
-    def _face(self, box: Any, landmarks: np.ndarray | None, scores: np.ndarray, vector: np.ndarray | None) -> Face:
+    def classify(self, crops: Sequence[Any]) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """Scores (classes,), and the embedding (D,) or None, of each face that `prepare` gave."""
+        with self.network.limited(self.threads):
+            parts = [self.network(crops[i : i + self.batch_size]) for i in range(0, len(crops), self.batch_size)]
+        for scores, vectors in parts:
+            yield from zip(scores, [None] * len(scores) if vectors is None else vectors, strict=True)
+
+    def face(self, box: Any, landmarks: np.ndarray | None, scores: np.ndarray, vector: np.ndarray | None) -> Face:
+        """The `Face` of what `find` and `classify` gave."""
         named = dict(zip(self.labels, scores.tolist(), strict=True))
         points = None if landmarks is None else tuple((float(x), float(y)) for x, y in landmarks)
         return Face(box, max(named, key=named.__getitem__), named, points, vector)

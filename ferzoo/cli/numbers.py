@@ -1,0 +1,31 @@
+"""Numbers on the command line, with their range."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["number"]
+
+
+def number(kind: Callable[[str], Any], low: float, high: float, what: str) -> Callable[[str], Any]:
+    """A `type` for argparse.
+
+    Args:
+        kind: int or float.
+        low: The least value.
+        high: The greatest value.
+        what: What is wanted, in words: "... is not ".
+    """
+
+    def parse(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+        return value
+
+    return parse

@@ -1,0 +1,196 @@
+"""Expressions over time: the faces of a video followed from frame to frame, their scores smoothed."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import VideoWarning
+from .faces import Face
+from .images import Source
+from .track import Track, Tracker
+from .video_file import TimedFrame
+from .video_source import VideoSource, open_source
+
+if TYPE_CHECKING:
+    from .predictor import Predictor
+
+__all__ = ["BATCH_FRAMES", "TrackedFace", "VideoFrame", "follow"]
+
+#: Frames of a file whose faces are classified together.
+BATCH_FRAMES = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackedFace(Face):
+    """A face in a frame; `label`, `score` and `scores` are smoothed.
+
+    Attributes:
+        track: Number of the person's track, from 1 on; the same in each frame.
+        raw: The scores of this frame alone, by name.
+    """
+
+    track: int
+    raw: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, lists and dicts, for JSON; landmarks and embedding only where there are any."""
+        return {"track": self.track, **super().to_dict(), "raw": dict(self.raw)}
+
+
+@dataclass(frozen=True)
+class VideoFrame:
+    """A frame and its faces.
+
+    Attributes:
+        index: Its number in the source, from 0 on; a camera's dropped frames leave gaps.
+        time: Seconds since the beginning.
+        faces: The faces, in the detector's order.
+        rgb: Its pixels (H, W, 3), uint8, upright.
+    """
+
+    index: int
+    time: float
+    faces: list[TrackedFace]
+    rgb: np.ndarray = field(repr=False, compare=False)
+
+
+#: A face of which track, its box, and its landmarks (5, 2) or None.
+_Found = tuple[Track, tuple[int, int, int, int], np.ndarray | None]
+
+
+def follow(
+    predictor: Predictor,
+    source: str | os.PathLike[str] | int | Iterable[Source] | VideoSource,
+    fps: float | None = None,
+    detect_every: int = 1,
+    smoothing: float = 0.3,
+    max_gap: float = 0.5,
+    batch_frames: int | None = None,
+) -> Iterator[VideoFrame]:
+    """Find, follow and classify the faces of a video.
+
+    Args:
+        predictor: Finds and classifies them.
+        source: A video file's path, a camera's number (0 for the first), an iterable of frames, each an image as
+            `Predictor` takes it, or what `ferzoo.predict.video_source.open_source` gave. A camera's frames that
+            come faster than they are worked on are dropped.
+        fps: Frames a second; wanted for an iterable, and for a file that does not say.
+        detect_every: Faces are looked for in each frame of so many, and in the last. In the frames between, a face
+            that both neighbours have is taken where a straight way between its boxes leads, so the frames wait for
+            the next detection.
+        smoothing: Time constant in seconds of the exponential moving average of each face's probabilities; 0 for
+            none.
+        max_gap: A face that is lost for longer than this, in seconds, comes back as a new track.
+        batch_frames: Frames whose faces are classified together; None for 8, and for 1 with a camera, whose frames
+            should not wait. It changes no result.
+
+    Returns:
+        An iterator of one `VideoFrame` a frame, in order. If a file or a camera ends before its time, a
+        `VideoWarning` follows the last one.
+
+    Raises:
+        VideoError: If the source cannot be opened, has no frames or no frame rate.
+        ImageError: If a frame of an iterable is no image.
+        MissingExtraError: Without OpenCV, for a file or a camera.
+        ValueError: If an argument is out of its range.
+    """
+    for name, value, least in (
+        ("detect_every", detect_every, 1),
+        ("smoothing", smoothing, 0),
+        ("max_gap", max_gap, 0),
+        ("batch_frames", 1 if batch_frames is None else batch_frames, 1),
+    ):
+        if not least <= value < float("inf"):
+            raise ValueError(f"{name} must be {least} or more, got {value}.")
+    opened = open_source(source, fps)
+    size = batch_frames or (1 if opened.endless else BATCH_FRAMES)
+    return _follow(predictor, opened, detect_every, Tracker(max_gap, smoothing), size)
+
+
+def _follow(
+    predictor: Predictor, source: VideoSource, detect_every: int, tracker: Tracker, size: int
+) -> Iterator[VideoFrame]:
+    waiting: list[tuple[TimedFrame, list[_Found], list[Any]]] = []
+    with contextlib.closing(source):
+        for frame, found in _locate(predictor, source, detect_every, tracker):
+            with predictor.network.limited(predictor.threads):
+                crops = predictor.prepare(frame.rgb, [(box, landmarks) for _, box, landmarks in found])
+            waiting.append((frame, found, crops))
+            if len(waiting) >= size:
+                yield from _finish(predictor, waiting)
+                waiting = []
+        yield from _finish(predictor, waiting)
+    if source.problem:
+        warnings.warn(VideoWarning(source.problem), stacklevel=2)
+
+
+def _locate(
+    predictor: Predictor, source: VideoSource, every: int, tracker: Tracker
+) -> Iterator[tuple[TimedFrame, list[_Found]]]:
+    """Each frame with the faces that were found in it or, between two detections, lie between them."""
+
+    def detect(frame: TimedFrame) -> list[_Found]:
+        with predictor.network.limited(predictor.threads):
+            found = predictor.find(frame.rgb)
+        tracks = tracker.update([box for box, _ in found], frame.time)
+        return [(track, box, landmarks) for track, (box, landmarks) in zip(tracks, found, strict=True)]
+
+    def between(start: TimedFrame, before: list[_Found], held: list[TimedFrame], after: list[_Found]) -> Iterator[Any]:
+        for frame in held[:-1]:
+            yield frame, _between(before, after, (frame.time - start.time) / (held[-1].time - start.time))
+        yield held[-1], after
+
+    last: TimedFrame | None = None
+    before: list[_Found] = []
+    held: list[TimedFrame] = []
+    for frame in source:
+        if last is None:
+            last, before = frame, detect(frame)
+            yield last, before
+            continue
+        held.append(frame)
+        if len(held) == every:
+            after = detect(frame)
+            yield from between(last, before, held, after)
+            last, before, held = frame, after, []
+    if held and last is not None:
+        yield from between(last, before, held, detect(held[-1]))
+
+
+def _between(before: list[_Found], after: list[_Found], share: float) -> list[_Found]:
+    """The faces that two detections have in common, at a share of the way from one to the other."""
+    ends = {track.number: (box, landmarks) for track, box, landmarks in after}
+    found = []
+    for track, box, landmarks in before:
+        if track.number not in ends:
+            continue
+        end, points = ends[track.number]
+        # Not round, which takes 1.5 and 2.5 both to 2.
+        x1, y1, x2, y2 = (math.floor(a + share * (b - a) + 0.5) for a, b in zip(box, end, strict=True))
+        way = None if landmarks is None or points is None else landmarks + share * (points - landmarks)
+        found.append((track, (x1, y1, x2, y2), way))
+    return found
+
+
+def _finish(predictor: Predictor, waiting: list[tuple[TimedFrame, list[_Found], list[Any]]]) -> Iterator[VideoFrame]:
+    rows = predictor.classify([crop for _, _, crops in waiting for crop in crops])
+    for frame, found, _ in waiting:
+        faces = []
+        for track, box, landmarks in found:
+            scores, vector = next(rows)
+            face = predictor.face(box, landmarks, track.scores(scores, frame.time), vector)
+            raw = dict(zip(predictor.labels, scores.tolist(), strict=True))
+            faces.append(
+                TrackedFace(
+                    face.box, face.label, face.scores, face.landmarks, face.embedding, track=track.number, raw=raw
+                )
+            )
+        yield VideoFrame(frame.index, frame.time, faces, frame.rgb)
