@@ -22,6 +22,8 @@ __all__ = [
     "RecipeError",
     "RegistrationError",
     "UnknownNameError",
+    "VideoError",
+    "VideoWarning",
     "WeightsCorruptError",
     "WeightsNotFoundError",
     "nearest",
@@ -87,15 +89,23 @@ class CheckpointError(FerzooError, RuntimeError):
 
 
 class CheckpointWarning(UserWarning):
-    """Part of a checkpoint is left out."""
+    """Part of a checkpoint is left out.
+
+    Attributes:
+        classes: Classes of the classifier that is, 0 where it is something else.
+    """
+
+    classes = 0
 
     @classmethod
     def of_classifier(cls, had: int, has: int) -> CheckpointWarning:
         """That a classifier of `had` classes does not go into a network of `has`."""
-        return cls(
+        warning = cls(
             f"The checkpoint's classifier has {had} classes and the network {has}: it is left out, and the network's "
             "starts untrained."
         )
+        warning.classes = had
+        return warning
 
 
 class WeightsNotFoundError(CheckpointError):
@@ -108,6 +118,14 @@ class WeightsCorruptError(CheckpointError):
 
 class ImageError(FerzooError, ValueError):
     """A file or array is no image that can be used."""
+
+
+class VideoError(FerzooError, ValueError):
+    """A file, a camera or an iterable gives no frames that can be used, or a drawn video cannot be written."""
+
+
+class VideoWarning(UserWarning):
+    """A video or a camera ended before its time; what it gave until then was used."""
 
 
 class DataError(FerzooError, ValueError):

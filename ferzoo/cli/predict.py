@@ -6,10 +6,11 @@ import argparse
 import csv
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import predict_many, predict_video
+from .numbers import number
 from .table import print_json, print_table
 
 if TYPE_CHECKING:
@@ -18,27 +19,14 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "run"]
 
 
-def _number(kind: Callable[[str], Any], low: float, high: float, what: str) -> Callable[[str], Any]:
-    def parse(text: str) -> Any:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = None
-        if value is None or not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
-        return value
-
-    return parse
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    whole = _number(int, 1, 2**31 - 1, "a whole number from 1 up")
-    margin = _number(float, -0.4, 2, "a fraction from -0.4 to 2")
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="image files, folders, or patterns in quotes")
+    whole = number(int, 1, 2**31 - 1, "a whole number from 1 up")
+    margin = number(float, -0.4, 2, "a fraction from -0.4 to 2")
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="images, folders, patterns in quotes, or one video")
     parser.add_argument("--model", default="lfnsb", help="name, folder, hf-hub:org/repo or .onnx (default: lfnsb)")
     parser.add_argument("--no-detect", action="store_true", help="take each image, whole, as the crop of one face")
-    parser.add_argument("--save", metavar="OUT", help="draw on the picture: a file for one image, a folder for several")
+    parser.add_argument("--save", metavar="OUT", help="draw on the picture: a file for one, a folder for several")
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print JSON: all scores, and the errors")
     output.add_argument("--csv", action="store_true", help="print CSV: all scores, and the errors")
@@ -47,6 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: cpu)")
     parser.add_argument("--threads", type=whole, help="CPU threads (default: torch's)")
     parser.add_argument("--batch-size", type=whole, default=64, help="most faces at a time (default: 64)")
+    predict_video.add_arguments(parser)
+    predict_many.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -55,6 +45,10 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0 if every image was read (and saved), otherwise 1; each error is a line on stderr.
     """
+    if predict_many.wanted(args):
+        return predict_many.run(args)
+    if predict_video.wanted(args):
+        return predict_video.run(args, _predictor)
     from ..errors import ImageError
     from ..predict.images import expand
     from ..predict.output import SavePlan
@@ -68,17 +62,9 @@ def run(args: argparse.Namespace) -> int:
             failed.append((path, error))
     plan = SavePlan(args.save, list(files), args.paths) if args.save else None
 
-    from ..predict.predictor import Prediction, Predictor
+    from ..predict.predictor import Prediction
 
-    predictor = Predictor(
-        args.model,
-        detect=not args.no_detect,
-        margin=args.margin,
-        min_face=args.min_face,
-        device=args.device,
-        threads=args.threads,
-        batch_size=args.batch_size,
-    )
+    predictor = _predictor(args)
     report = _Report(args, predictor, len(files) + len(failed))
     try:
         for source, reason in failed:
@@ -95,6 +81,20 @@ def run(args: argparse.Namespace) -> int:
         # An interrupted run keeps what it has found.
         report.end()
     return 1 if report.errors else 0
+
+
+def _predictor(args: argparse.Namespace) -> Predictor:
+    from ..predict.predictor import Predictor
+
+    return Predictor(
+        args.model,
+        detect=not args.no_detect,
+        margin=args.margin,
+        min_face=args.min_face,
+        device=args.device,
+        threads=args.threads,
+        batch_size=args.batch_size,
+    )
 
 
 class _Report:

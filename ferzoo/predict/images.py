@@ -7,14 +7,17 @@ import os
 import stat
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image
 
 from ..errors import ImageError
 
-__all__ = ["MAX_PIXELS", "Source", "expand", "from_array", "from_pil", "is_many", "printable", "read_image", "to_rgb"]
+__all__ = [
+    "MAX_PIXELS", "Source", "decode", "expand", "from_array", "from_pil", "is_many", "printable", "read_image",
+    "to_rgb",
+]  # fmt: skip
 
 Source = str | os.PathLike[str] | Image.Image | np.ndarray
 
@@ -152,13 +155,18 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         raise ImageError(f"{name}: is {kind}; one image is wanted here.")
     if not status.st_size:
         raise ImageError(f"{name}: is empty (0 bytes).")
+    return decode(path, name)
+
+
+def decode(file: str | os.PathLike[str] | IO[bytes], name: str) -> np.ndarray:
+    """The same for what is known to be there: a path or an open file, that an error calls `name`."""
     Image.init()
     formats = [kind for kind in _FORMATS if kind in Image.OPEN]
     try:
         with warnings.catch_warnings():
             # Pillow's own bound warns from 89 megapixels up; ours is checked below, and damaged metadata is no news.
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=formats) as image:
+            with Image.open(file, formats=formats) as image:
                 return from_pil(image)
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from error.__cause__

@@ -1,0 +1,211 @@
+"""`score`: any number of images to a file of rows, in bounded memory, and on after a crash."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import FerzooError
+from .faces import Detector
+from .images import printable
+from .scoring_job import Settings, facts_of
+from .scoring_journal import Output, State
+from .scoring_pipeline import Scored, default_workers, predict_items
+from .scoring_rows import FORMATS, RowFormat, check_parquet, rows_of, write_parquet
+from .scoring_sources import open_source
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from .scoring_ray import Cluster
+
+__all__ = ["Summary", "score"]
+
+#: Seconds between two commits: what a crash costs at most, beside a group of images.
+COMMIT = 5.0
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a job did, over all its runs.
+
+    Attributes:
+        images: Images of the source.
+        faces: Faces found in them.
+        faceless: Images without a face that could be read.
+        errors: Images that could not be read.
+        rows: Rows in the file.
+        seconds: Time that the runs took.
+        rate: Images a second of this run.
+        resumed: Images that earlier runs had done.
+    """
+
+    images: int
+    faces: int
+    faceless: int
+    errors: int
+    rows: int
+    seconds: float
+    rate: float
+    resumed: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, for JSON."""
+        return asdict(self)
+
+
+def score(
+    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    model: str | os.PathLike[str] | nn.Module = "lfnsb",
+    *,
+    detect: bool = True,
+    detector: Detector | None = None,
+    margin: float | None = None,
+    min_face: int | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+    threads: int | None = None,
+    batch_size: int = 64,
+    workers: int | None = None,
+    keep: Sequence[str] = (),
+    column: str | None = None,
+    resume: bool = False,
+    stop_on_error: bool = False,
+    cluster: Cluster | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Summary:
+    """Predict every image of a source and write the rows to a file as they come.
+
+    The rows stand in the source's order: one a face, and one with face 0 for an image without a face or one that
+    cannot be read. ``OUT.progress`` says how far the job is; after any end of the process `resume` goes on there, and
+    the rows are those of a job that was never stopped, to the byte in csv and JSON lines.
+
+    Args:
+        source: Image files, folders, patterns, lists (``.txt``), tables (``.parquet``) or WebDatasets (``.tar``).
+        out: A file with the suffix ``.csv``, ``.jsonl`` or ``.parquet``.
+        model: As `Predictor` takes it, like the arguments up to `batch_size`.
+        detect: Find the faces; otherwise each image is, whole, the crop of one face.
+        detector: As in `Predictor`; it is called from one thread at a time.
+        margin: As in `Predictor`.
+        min_face: As in `Predictor`.
+        device: As in `Predictor`.
+        dtype: As in `Predictor`.
+        threads: CPU threads of the network; None leaves them.
+        batch_size: Most faces, and most images, that go through the network at a time.
+        workers: Threads that decode images and find faces; None for one a processor.
+        keep: Columns of a table, or suffixes of a WebDataset, that go into the rows.
+        column: The image column of a table, where there is more than one candidate.
+        resume: Go on with a job; begin it where there is none.
+        stop_on_error: Raise at the first image that cannot be read.
+        cluster: Do it on Ray Data; None for this process.
+        progress: Called with what is done, images done, and images of the source, 0 where that is not known.
+
+    Returns:
+        The counts.
+
+    Raises:
+        FerzooError: If the output exists or cannot be written, belongs to another job, or the first error of an image
+            is to stop the job.
+        DataError: If the source cannot be read.
+        ImageError: If a folder or pattern holds no file.
+        ValueError: If an argument is out of its range.
+    """
+    settings = Settings(model, detect, detector, margin, min_face, device, dtype, threads, batch_size, workers)
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers must be 1 or more, got {workers}.")
+    path = Path(out).expanduser()
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise FerzooError(f"{printable(path)}: rows are written to {', '.join(FORMATS)}.")
+    if suffix == ".parquet":
+        check_parquet()
+    lines = path.with_name(path.name + ".rows") if suffix == ".parquet" else path
+    # The rows may stand in the folder of the images.
+    own = {os.path.abspath(file) for file in (path, lines, path.with_name(path.name + ".progress"))}
+    images = open_source(source, keep, column, own)
+    # On a cluster the devices are the workers'; here the network only says what it is.
+    predictor = settings.predictor(device="cpu") if cluster else settings.predictor()
+    shape = RowFormat(suffix, predictor.labels, keep)
+    job = facts_of(settings, predictor, images, keep, suffix)
+    with closing(Output(lines, job, shape.header, resume, path)) as output:
+        before = output.state
+        start = time.monotonic()
+        if not before.finished:
+            if cluster:
+                from .scoring_ray import predict_on_cluster
+
+                groups = predict_on_cluster(settings, images, (before.part, before.index), cluster)
+            else:
+                groups = predict_items(
+                    predictor, images.read((before.part, before.index)), workers or default_workers()
+                )
+            with closing(groups):
+                _write(output, groups, shape, _Progress(images.total or 0, before.images, progress), stop_on_error)
+            output.finish(lambda: write_parquet(lines, path, shape.schema(images.kinds)) if lines != path else None)
+        state, took = output.state, max(time.monotonic() - start, 1e-9)
+    counts = {name: getattr(state, name) for name in ("images", "faces", "faceless", "errors", "rows")}
+    seconds = state.seconds if before.finished else before.seconds + took
+    return Summary(
+        **counts, seconds=round(seconds, 3), rate=(state.images - before.images) / took, resumed=before.images
+    )
+
+
+def _write(
+    output: Output, groups: Iterable[list[Scored]], shape: RowFormat, progress: _Progress, stop_on_error: bool
+) -> None:
+    """Append the rows of every group, and commit now and then."""
+    seconds, start = output.state.seconds, time.monotonic()
+    committed = start
+    try:
+        for group in groups:
+            state, now = output.state, time.monotonic()
+            rows = [rows_of(item, prediction, shape) for item, prediction in group]
+            failed = [prediction.error for _, prediction in group if prediction.error]
+            if stop_on_error and failed:
+                raise FerzooError(f"Stopped after {state.images:,} images: {failed[0]}") from failed[0]
+            last = group[-1][0]
+            output.write(
+                shape.encode([row for each in rows for row in each]),
+                part=last.part,
+                index=last.index + 1,
+                images=state.images + len(group),
+                faces=state.faces + sum(len(prediction.faces) for _, prediction in group),
+                faceless=state.faceless + sum(not (p.faces or p.error) for _, p in group),
+                errors=state.errors + len(failed),
+                rows=state.rows + sum(map(len, rows)),
+                seconds=round(seconds + now - start, 3),
+            )
+            if now - committed >= COMMIT:
+                output.commit()
+                committed = now
+            progress(output.state)
+    except BaseException:
+        with suppress(FerzooError):
+            output.commit()
+        raise
+    output.commit()
+
+
+class _Progress:
+    """Turns the state into a line with rate and time left."""
+
+    def __init__(self, total: int, before: int, tell: Callable[[str, int, int], None] | None) -> None:
+        self._total, self._before, self._tell = total, before, tell
+        self._start = time.monotonic()
+
+    def __call__(self, state: State) -> None:
+        if self._tell is None:
+            return
+        rate = (state.images - self._before) / max(time.monotonic() - self._start, 1e-9)
+        what = f"{rate:,.1f} images/s"
+        if self._total and rate:
+            left = math.ceil((self._total - state.images) / rate)
+            what += f", {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
+        self._tell(what if self._total else f"{state.images:,} images, {what}", state.images, self._total)

@@ -1,0 +1,185 @@
+"""Images that lie in one file: the rows of a parquet table, and the samples of a WebDataset."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import tarfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError, MissingExtraError, first_line
+from .images import printable
+from .scoring_parts import Item
+
+__all__ = ["Archive", "Table", "is_archive", "is_table"]
+
+#: Rows that are decoded from a table at a time.
+ROWS = 64
+#: Suffixes of a WebDataset's members that are images.
+IMAGES = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "ppm", "pgm", "avif", "jp2", "heic")
+
+
+def is_table(path: str) -> bool:
+    """Whether a path names a parquet file."""
+    return path.lower().endswith(".parquet")
+
+
+def is_archive(path: str) -> bool:
+    """Whether a path names a WebDataset."""
+    return path.lower().endswith((".tar", ".tar.gz", ".tgz"))
+
+
+class Table:
+    """A parquet file with a column of encoded images, or of Hugging Face's pairs of bytes and path."""
+
+    def __init__(self, path: str, keep: Sequence[str], column: str | None) -> None:
+        """Read the schema.
+
+        Raises:
+            DataError: If the file cannot be read, or its image column is not clear, or it lacks a kept one.
+            MissingExtraError: Without pyarrow.
+        """
+        try:
+            import pyarrow
+        except ImportError:
+            raise MissingExtraError("Reading parquet", "train") from None
+        self.path, self._keep, self._errors = path, tuple(keep), (pyarrow.ArrowException, OSError)
+        try:
+            with self._open() as file:
+                schema, groups = file.schema_arrow, file.metadata
+                sizes = [groups.row_group(i).num_rows for i in range(file.num_row_groups)]
+        except self._errors as error:
+            raise DataError(f"{printable(path)} cannot be read: {first_line(error)}") from error
+        lacking = [name for name in (*keep, *filter(None, [column])) if name not in schema.names]
+        if lacking:
+            raise DataError(f"{printable(path)} has no column {', '.join(lacking)}: it has {', '.join(schema.names)}.")
+        self._column = column or _image_column(path, schema)
+        self.kinds = {name: schema.field(name).type for name in keep}
+        for name, kind in self.kinds.items():
+            if _has_bytes(kind):
+                raise DataError(f"The column {name} of {printable(path)} holds bytes, which no row can keep.")
+        self._sizes, self.count = sizes, sum(sizes)
+        self.facts = ["table", path, self.count, os.path.getsize(path), self._column]
+
+    def _open(self) -> Any:
+        from pyarrow.parquet import ParquetFile
+
+        return ParquetFile(self.path, pre_buffer=False)
+
+    def read(self, start: int, stop: int | None) -> Iterator[Item]:
+        """As in `Part`; at most one row group is in memory."""
+        row, end = 0, self.count if stop is None else stop
+        columns = list(dict.fromkeys([self._column, *self._keep]))
+        try:
+            with self._open() as file:
+                for group, size in enumerate(self._sizes):
+                    if row + size > start and row < end:
+                        for batch in file.iter_batches(ROWS, [group], columns, use_threads=False):
+                            first, last = max(start - row, 0), min(len(batch), end - row)
+                            values = batch.slice(first, max(0, last - first)).to_pylist()
+                            yield from (self._item(row + first + i, value) for i, value in enumerate(values))
+                            row += len(batch)
+                    else:
+                        row += size
+        except self._errors as error:
+            raise DataError(f"{printable(self.path)} cannot be read at row {row}: {first_line(error)}") from error
+
+    def _item(self, row: int, values: dict[str, Any]) -> Item:
+        kept = {name: _plain(values[name]) for name in self._keep}
+        value, name = values[self._column], f"{self.path}:{row}"
+        if isinstance(value, dict):
+            if value.get("bytes") is None and value.get("path"):
+                return Item(row, value["path"], None, kept)
+            value = value.get("bytes")
+        return Item(row, name, value, kept, "holds no image" if value is None else None)
+
+
+def _image_column(path: str, schema: Any) -> str:
+    found = [field.name for field in schema if _has_bytes(field.type)]
+    if len(found) > 1 and "image" in found:
+        return "image"
+    if len(found) != 1:
+        what = f"has several columns of bytes ({', '.join(found)})" if found else "has no column of encoded images"
+        raise DataError(f"{printable(path)} {what}: it has {', '.join(schema.names)}. Name the column of the images.")
+    return found[0]
+
+
+def _has_bytes(kind: Any) -> bool:
+    import pyarrow.types as types
+
+    if types.is_struct(kind):
+        return any(field.name == "bytes" and _has_bytes(field.type) for field in kind)
+    return types.is_binary(kind) or types.is_large_binary(kind)
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it; what is not finite becomes None."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    return value if value is None or isinstance(value, str | int | float) else str(value)
+
+
+class Archive:
+    """A WebDataset: members of a tar file that follow each other and differ in suffix alone are one sample."""
+
+    count: int | None = None
+
+    def __init__(self, path: str, keep: Sequence[str]) -> None:
+        """Keep the path.
+
+        Raises:
+            DataError: If there is no such file.
+        """
+        if not Path(path).is_file():
+            raise DataError(f"{printable(path)}: there is no such file.")
+        self.path, self._keep, self.kinds = path, tuple(keep), dict[str, Any].fromkeys(keep)
+        self.facts = ["archive", path, os.path.getsize(path)]
+
+    def read(self, start: int, stop: int | None) -> Iterator[Item]:
+        """As in `Part`; one sample is in memory."""
+        index = 0
+        try:
+            # Read forward, never back: that is what a pipe of compressed bytes needs.
+            with tarfile.open(self.path, "r:*") as tar:
+                sample: list[tuple[str, str, bytes]] = []
+                key = None
+                while (member := tar.next()) is not None:
+                    # TarFile remembers every member, which would grow with the file.
+                    tar.members.clear()  # type: ignore[attr-defined]
+                    match = re.fullmatch(r"((?:.*/)?[^./][^./]*)\.([^/]+)", member.name)
+                    if match is None or not member.isreg():
+                        continue
+                    if sample and match[1] != key:
+                        yield from self._item(index, start, stop, sample)
+                        index, sample = index + 1, []
+                    key, suffix = match[1], match[2].lower()
+                    wanted = index >= start and (suffix.rpartition(".")[2] in IMAGES or suffix in self._keep)
+                    file = tar.extractfile(member) if wanted else None
+                    sample.append((member.name, suffix, file.read() if file else b""))
+                if sample:
+                    yield from self._item(index, start, stop, sample)
+        except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+            raise DataError(
+                f"{printable(self.path)} cannot be read after {index} samples: {first_line(error)}. Get an undamaged "
+                "copy, or leave it out."
+            ) from error
+
+    def _item(self, index: int, start: int, stop: int | None, sample: list[tuple[str, str, bytes]]) -> Iterator[Item]:
+        if index < start or (stop is not None and index >= stop):
+            return
+        texts = {suffix: data.decode("utf-8", "replace").strip() for _, suffix, data in sample if suffix in self._keep}
+        kept = {name: texts.get(name) for name in self._keep}
+        for name, suffix, data in sample:
+            if suffix.rpartition(".")[2] in IMAGES:
+                yield Item(index, f"{self.path}/{name}", data, kept)
+                return
+        held = ", ".join(suffix for _, suffix, _ in sample)
+        yield Item(index, f"{self.path}/{sample[0][0]}", None, kept, f"is of a sample without an image: it has {held}")

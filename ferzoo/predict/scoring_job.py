@@ -1,0 +1,79 @@
+"""How a scoring job predicts, and everything that its rows depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..weights.folders import sha256_of
+from .faces import MARGIN, Detector
+from .predictor import Predictor
+from .scoring_sources import Source
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["Settings", "facts_of", "weights_of"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the images are predicted; the arguments of `Predictor`, and the threads that decode."""
+
+    model: str | os.PathLike[str] | nn.Module = "lfnsb"
+    detect: bool = True
+    detector: Detector | None = None
+    margin: float | None = None
+    min_face: int | None = None
+    device: str | None = None
+    dtype: str | None = None
+    threads: int | None = None
+    batch_size: int = 64
+    workers: int | None = None
+
+    def predictor(self, **changed: Any) -> Predictor:
+        """The predictor of these settings."""
+        options = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "workers"}
+        return Predictor(**{**options, **changed})
+
+
+def facts_of(
+    settings: Settings, predictor: Predictor, source: Source, keep: Sequence[str], suffix: str
+) -> dict[str, Any]:
+    """Everything that the rows depend on, for JSON: a job goes on only where it is the same."""
+    detector, model = predictor.detector, settings.model
+    return {
+        "source": source.facts,
+        "model": os.fspath(model) if isinstance(model, str | os.PathLike) else type(model).__name__,
+        "weights": weights_of(predictor.network),
+        "labels": list(predictor.labels),
+        "detector": None if detector is None else getattr(detector, "__qualname__", type(detector).__qualname__),
+        "margin": MARGIN if settings.margin is None else settings.margin,
+        "min_face": settings.min_face,
+        "device": settings.device or "cpu",
+        "dtype": settings.dtype,
+        "batch_size": settings.batch_size,
+        "keep": list(keep),
+        "format": suffix,
+    }
+
+
+def weights_of(network: Any) -> str:
+    """Hex sha256 of a network's weights and preprocessing, or of its ONNX file."""
+    if hasattr(network, "file"):
+        return sha256_of(network.file.path)
+    import torch
+
+    from ..registry.load import wants_grey
+
+    cfg = network.model.pretrained_cfg
+    how = [wants_grey(network.model), *(cfg.get(k) for k in ("input_size", "mean", "std", "interpolation", "crop_pct"))]
+    digest = hashlib.sha256(repr([list(v) if isinstance(v, tuple) else v for v in how]).encode())
+    for name, tensor in sorted(network.model.state_dict().items()):
+        values = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
+        digest.update(values.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

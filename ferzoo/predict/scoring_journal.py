@@ -1,0 +1,221 @@
+"""The file of the rows and the journal beside it: after a crash the two say where to go on."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import IO, Any
+
+from ..errors import FerzooError
+from ..weights.files import write_atomically
+from .images import printable
+
+__all__ = ["Output", "State"]
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a job is.
+
+    Attributes:
+        part: Part of the source that the next image is in.
+        index: Its number there.
+        images: Images done.
+        faces: Faces found in them.
+        faceless: Images without a face that could be read.
+        errors: Images that could not be read.
+        rows: Rows written.
+        size: Bytes written.
+        seconds: Time spent, over all runs of the job.
+        finished: Whether nothing is left to do.
+    """
+
+    part: int = 0
+    index: int = 0
+    images: int = 0
+    faces: int = 0
+    faceless: int = 0
+    errors: int = 0
+    rows: int = 0
+    size: int = 0
+    seconds: float = 0.0
+    finished: bool = False
+
+
+class Output:
+    """Rows that are appended, and the journal ``FILE.progress`` that says which of them count.
+
+    The journal is replaced as a whole, after the rows have reached the disk. What the file holds beyond the journal's
+    size is dropped when the job goes on.
+
+    Attributes:
+        path: The file of the rows.
+        state: How far the job is, rows that are not committed included.
+    """
+
+    def __init__(self, path: Path, job: Mapping[str, Any], header: bytes, resume: bool, result: Path) -> None:
+        """Begin, or go on.
+
+        Args:
+            path: The file that is appended to.
+            job: What must be the same when the job goes on, for JSON.
+            header: First bytes of the file.
+            resume: Go on where the journal says, or begin if there is nothing yet.
+            result: The file that is there in the end: `path`, or what is made of it.
+
+        Raises:
+            FerzooError: If there is a file already, or it is another job's or another process's.
+        """
+        self.path, self._result, self._job = path, result, json.loads(json.dumps(job))
+        self.journal = result.with_name(result.name + ".progress")
+        self._name = printable(result)
+        if not result.parent.is_dir():
+            raise FerzooError(f"{self._name}: there is no folder {printable(result.parent)}. Make it first.")
+        taken = path.exists() or result.exists()
+        if taken and not resume:
+            raise FerzooError(
+                f"{self._name} is there already, or was begun: go on with --resume (in Python: resume=True), or choose "
+                "another name."
+            )
+        if taken and not self.journal.exists():
+            raise FerzooError(f"{self._name} has no journal {self.journal.name} beside it: it cannot be gone on with.")
+        self.state = self._read() if resume and self.journal.exists() else State()
+        self._file: IO[bytes] | None = None
+        if not self.state.finished:
+            self._open(header)
+
+    def _read(self) -> State:
+        try:
+            content = json.loads(self.journal.read_text(encoding="utf-8"))
+            state, job, version = State(**content["state"]), content["job"], content["version"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise FerzooError(
+                f"The journal {printable(self.journal)} is damaged: delete it and the rows, and begin anew."
+            ) from error
+        if version != VERSION:
+            raise FerzooError(f"The journal {printable(self.journal)} is of another version of ferzoo.")
+        if job != self._job:
+            raise FerzooError(f"{self._name} cannot be gone on with: {_difference(job, self._job)}.")
+        return state
+
+    def _open(self, header: bytes) -> None:
+        there = self.path.stat().st_size if self.path.exists() else 0
+        if there < self.state.size:
+            raise FerzooError(
+                f"{printable(self.path)} has {there:,} bytes and its journal says {self.state.size:,}: it was changed. "
+                f"Delete both to begin anew."
+            )
+        if not self.path.exists():
+            # Before the file: a crash in between leaves nothing that stands in the way.
+            self._write_journal()
+        self._file = self.path.open("ab", buffering=0)
+        self._lock()
+        self._file.truncate(self.state.size)
+        if not self.state.size:
+            self.write(header)
+            self.commit()
+
+    def _lock(self) -> None:
+        """One process writes: a second would take the first one's rows away."""
+        try:
+            import fcntl
+        except ImportError:  # Windows
+            return
+        assert self._file
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._file.close()
+            raise FerzooError(f"{self._name} is being written by another process. Wait for it.") from error
+
+    def _append(self, data: bytes) -> None:
+        assert self._file
+        view = memoryview(data)
+        while view:  # a write without buffer may take a part
+            view = view[self._file.write(view) :]
+
+    def write(self, data: bytes, **changed: Any) -> None:
+        """Append rows and take over what they change of the state.
+
+        Raises:
+            FerzooError: If the disk is full or the like; what was committed stays.
+        """
+        try:
+            self._append(data)
+        except OSError as error:
+            raise self._failed(error) from error
+        # All at once: an interruption before this line leaves bytes that do not count.
+        self.state = replace(self.state, size=self.state.size + len(data), **changed)
+
+    def commit(self) -> None:
+        """Bring everything to the disk, so that no crash takes it back.
+
+        Raises:
+            FerzooError: As `write`.
+        """
+        if self._file is None:
+            return
+        try:
+            os.fsync(self._file.fileno())
+            self._write_journal()
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def finish(self, make: Callable[[], None]) -> None:
+        """Make the result of the rows, and write down that all is done.
+
+        Args:
+            make: Makes it; nothing to do where the rows are the result.
+
+        Raises:
+            FerzooError: As `write`.
+        """
+        try:
+            make()
+        except OSError as error:
+            raise self._failed(error) from error
+        self.state = replace(self.state, finished=True)
+        self.commit()
+        if self.path != self._result:
+            self.path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Let the file go; what is not committed is done again."""
+        if self._file:
+            self._file.close()
+            self._file = None
+
+    def _write_journal(self) -> None:
+        content = {"version": VERSION, "state": asdict(self.state), "job": self._job}
+        write_atomically(self.journal, lambda p: p.write_text(json.dumps(content, indent=2), encoding="utf-8"))
+
+    def _failed(self, error: OSError) -> FerzooError:
+        return FerzooError(
+            f"{self._name} cannot be written: {error.strerror}. Nothing is lost: make room, then go on with --resume "
+            "(in Python: resume=True)."
+        )
+
+
+def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """What two jobs differ in, the rest of a sentence."""
+    parts = []
+    for key in dict.fromkeys((*old, *new)):
+        before, after = old.get(key), new.get(key)
+        if before == after:
+            continue
+        if key == "source" and isinstance(before, dict) and isinstance(after, dict):
+            counts = [facts.get("images") for facts in (before, after)]
+            told = (
+                f"it had {counts[0]} images and has {counts[1]}" if counts[0] != counts[1] else "same number of images"
+            )
+            parts.append(f"the source is another ({told})")
+        elif key == "weights":
+            parts.append("the model has other weights")
+        else:
+            parts.append(f"{key} was {json.dumps(before)} and is {json.dumps(after)}")
+    return "; ".join(parts)

@@ -1,0 +1,148 @@
+"""The rows of a scored image, and how each format writes them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ..errors import FerzooError, MissingExtraError
+from ..weights.files import write_atomically
+from .images import printable
+from .predictor import Prediction
+from .scoring_parts import Item
+
+__all__ = ["FORMATS", "RowFormat", "rows_of", "write_parquet"]
+
+#: Suffixes of the files that hold the rows.
+FORMATS = (".csv", ".jsonl", ".parquet")
+#: Rows of a row group of parquet.
+GROUP = 50_000
+
+
+class RowFormat:
+    """Names of the columns, and rows as bytes.
+
+    Attributes:
+        columns: Every column, in order.
+        kept: Column of the source to its name in the rows: `source_` goes before a name that the rows use themselves.
+    """
+
+    def __init__(self, suffix: str, labels: Sequence[str], keep: Sequence[str]) -> None:
+        """Lay out the columns.
+
+        Args:
+            suffix: One of `FORMATS`; parquet is written as JSON lines first.
+            labels: Names of the classes.
+            keep: Columns of the source.
+
+        Raises:
+            FerzooError: If two columns would have one name.
+        """
+        before, after = ["face", "x1", "y1", "x2", "y2", "label", "score"], ["error"]
+        own = ["file", *before, *labels, *after]
+        self.kept = {name: f"source_{name}" if name in own else name for name in keep}
+        self.columns = ["file", *self.kept.values(), *before, *labels, *after]
+        if twice := sorted({name for name in self.columns if self.columns.count(name) > 1}):
+            raise FerzooError(f"Two columns of the rows would be called {', '.join(twice)}.")
+        self._labels, self._csv = tuple(labels), suffix == ".csv"
+        self.header = self._csv_line(dict(zip(self.columns, self.columns, strict=True))) if self._csv else b""
+
+    def encode(self, rows: Sequence[Mapping[str, Any]]) -> bytes:
+        """Rows as lines."""
+        if self._csv:
+            return b"".join(map(self._csv_line, rows))
+        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+
+    def _csv_line(self, row: Mapping[str, Any]) -> bytes:
+        text = io.StringIO()
+        decimal = {"score", *self._labels}
+        csv.writer(text, lineterminator="\n").writerow(
+            f"{row[name]:.6f}" if name in decimal and isinstance(row[name], float) else _cell(row[name])
+            for name in self.columns
+        )
+        return text.getvalue().encode()
+
+    def schema(self, kinds: Mapping[str, Any]) -> Any:
+        """Arrow's schema of the rows.
+
+        Args:
+            kinds: Arrow types of the columns of the source, None for text.
+        """
+        import pyarrow
+
+        fixed = dict.fromkeys(("face", "x1", "y1", "x2", "y2"), pyarrow.int32())
+        fixed |= dict.fromkeys(("score", *self._labels), pyarrow.float64())
+        fixed |= {self.kept[name]: _json_type(kind) for name, kind in kinds.items()}
+        return pyarrow.schema([(name, fixed.get(name, pyarrow.string())) for name in self.columns])
+
+
+def rows_of(item: Item, prediction: Prediction, shape: RowFormat) -> list[dict[str, Any]]:
+    """One row a face, numbered from 1; for an image without a face one with number 0, which holds the error if any."""
+    error = str(prediction.error) if prediction.error else None
+    name = {"file": printable(item.name), **{shape.kept[key]: value for key, value in item.kept.items()}}
+    rows = []
+    for number, face in enumerate(prediction.faces, start=1):
+        box = dict(zip(("x1", "y1", "x2", "y2"), face.box, strict=True))
+        scores = {label: round(score, 6) for label, score in face.scores.items()}
+        rows.append(
+            {**name, "face": number, **box, "label": face.label, "score": scores[face.label], **scores, "error": None}
+        )
+    return rows or [{**dict.fromkeys(shape.columns), **name, "face": 0, "error": error}]
+
+
+def write_parquet(lines: Path, out: Path, schema: Any) -> None:
+    """Turn JSON lines into a parquet file, whole or not at all, some thousand rows at a time.
+
+    Args:
+        lines: The JSON lines.
+        out: The parquet file.
+        schema: Arrow's schema.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    import pyarrow
+    from pyarrow.parquet import ParquetWriter
+
+    def write(path: Path) -> None:
+        with path.open("wb") as file, ParquetWriter(file, schema, compression="zstd") as writer:
+            for rows in _chunks(lines, GROUP):
+                writer.write_table(pyarrow.Table.from_pylist(rows, schema))
+
+    write_atomically(out, write)
+
+
+def check_parquet() -> None:
+    """Raise MissingExtraError without pyarrow."""
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ImportError:
+        raise MissingExtraError("Writing parquet", "train", "Or write .csv or .jsonl.") from None
+
+
+def _chunks(lines: Path, size: int) -> Iterator[list[Any]]:
+    with lines.open("rb") as file:
+        while rows := [json.loads(line) for line in islice(file, size)]:
+            yield rows
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict | bool) else value
+
+
+def _json_type(kind: Any) -> Any:
+    """The type itself where JSON keeps it, else text."""
+    import pyarrow
+    from pyarrow import types
+
+    simple: tuple[Callable[[Any], bool], ...] = (types.is_integer, types.is_floating, types.is_boolean)
+    if kind is not None and any(check(kind) for check in simple):
+        return kind
+    if kind is not None and (types.is_list(kind) or types.is_large_list(kind)):
+        return pyarrow.list_(_json_type(kind.value_type))
+    return pyarrow.string()

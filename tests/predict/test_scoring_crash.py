@@ -1,0 +1,117 @@
+"""A scoring job that is killed, or whose disk is full, goes on to the very bytes of one that is not."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+pytest.importorskip("resource", reason="needs a Unix")
+
+#: Images after which the jobs are killed; each goes on where the one before was.
+PLACES = {"csv": [4, 16, 36], "jsonl": [20]}
+#: Runs in a process of its own, because it forks: jobs on a slow network, killed as soon as the journal says that
+#: enough images are done, and one whose file may not grow.
+CODE = """
+import json, os, resource, signal, sys, time
+sys.path.insert(0, {tests!r})
+import torch
+from conftest import MeanColour
+from ferzoo.errors import FerzooError
+from ferzoo.predict import scoring
+from ferzoo.predict.predictor import Predictor
+
+# What it imports is there before the forks.
+Predictor(MeanColour(), detect=False)
+torch.set_num_threads(1)
+
+
+class Slow(MeanColour):
+    def forward(self, x):
+        time.sleep(0.03)
+        return super().forward(x)
+
+
+#: What it is called is compared, too.
+Slow.__name__ = "MeanColour"
+
+
+def job(out, network, limit=None):
+    pid = os.fork()
+    if pid:
+        return pid
+    if limit:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    try:
+        scoring.score({source!r}, out, network, detect=False, batch_size=4, workers=2, resume=True)
+    except FerzooError as error:
+        print(error, flush=True)
+        os._exit(3)
+    os._exit(0)
+
+
+def images(out):
+    try:
+        with open(out + ".progress") as file:
+            return json.load(file)["state"]["images"]
+    except FileNotFoundError:
+        return 0
+
+
+def killed(out, after):
+    scoring.COMMIT = 0.0
+    pid = job(out, Slow())
+    scoring.COMMIT = 1e9
+    while images(out) < after:
+        time.sleep(0.002)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return images(out)
+
+
+def ended(out, limit=None):
+    return os.waitstatus_to_exitcode(os.waitpid(job(out, MeanColour(), limit), 0)[1])
+
+
+for suffix in ("csv", "jsonl"):
+    whole, out, full = ("{folder}/" + name + "." + suffix for name in ("whole", "killed", "full"))
+    codes = [ended(whole)]
+    places = [killed(out, after) for after in {places}[suffix]]
+    codes += [ended(out), ended(full, 1500), ended(full)]
+    print(json.dumps({{"suffix": suffix, "codes": codes, "places": places}}))
+"""
+
+
+def test_killed_jobs_and_full_disks(tmp_path: Path) -> None:
+    source = tmp_path / "crops"
+    source.mkdir()
+    for i in range(50):
+        Image.new("RGB", (8, 8), (3 * i, 255 - 2 * i, i)).save(source / f"{i:02}.png")
+    (source / "30.png").write_bytes(b"damaged")
+    code = CODE.format(tests=str(Path(__file__).parent), source=str(source), folder=str(tmp_path), places=PLACES)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    told = done.stdout.splitlines()
+    results = [json.loads(line) for line in told if line.startswith("{")]
+    assert [result["suffix"] for result in results] == ["csv", "jsonl"]
+    for result in results:
+        assert result["codes"] == [0, 0, 3, 0]
+        wanted = PLACES[result["suffix"]]
+        assert all(a <= b < 50 for a, b in zip(wanted, result["places"], strict=True)), "not killed on its way"
+        whole, killed, full = (
+            (tmp_path / f"{name}.{result['suffix']}").read_bytes() for name in ("whole", "killed", "full")
+        )
+        assert whole == killed == full and whole.count(b"\n") == 50 + (result["suffix"] == "csv")
+    refused = [line for line in told if not line.startswith("{")]
+    assert len(refused) == 2 and all("cannot be written: File too large. Nothing is lost" in line for line in refused)
