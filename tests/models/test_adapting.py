@@ -13,7 +13,7 @@ from ferzoo.errors import CheckpointError, InputSizeError
 from ferzoo.labels import FERPLUS
 
 NAMES = ferzoo.list_models()
-ANY_SIZE = ("lfnsb", "lanmsff")
+ANY_SIZE = ("lfnsb", "lfnsb_fast", "lanmsff")
 
 
 def small(name: str, **kwargs: Any) -> Any:
