@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     faces = [Image.fromarray(read_image(path)) for pattern in args.faces for path in expand(pattern)]
     progress = ProgressLine()
     with progress, notes("export", progress), data_errors():
-        calibration = _calibration(args) if args.int8 else []
+        calibration = _calibration(args) if args.int8 else None
     done = export(
         args.model,
         args.out,
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         f"largest difference from the network: {done.difference:.2g}, {done.relative:.2g} of the largest output "
         f"(random faces and {done.faces} real)"
     )
-    if done.agreement is not None:
+    if done.agreement is not None and calibration is not None:
         print(f"{done.agreement:.1%} of the {len(calibration)} faces that it was calibrated on keep their label")
     if measured:
         before, after = measured["accuracy_float32"], measured["accuracy_int8"]

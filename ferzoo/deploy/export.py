@@ -23,7 +23,7 @@ from ..registry.exported import is_exported
 from ..registry.load import load_model, wants_grey
 from .formats import FORMATS, format_of
 from .fuse import fold
-from .quantize import LEAST_AGREEMENT, quantize
+from .quantize import LEAST_AGREEMENT, check_faces, quantize
 from .whole import Whole
 
 __all__ = ["LIMIT", "Exported", "export"]
@@ -79,7 +79,7 @@ def export(
     size: int | None = None,
     rewrite: bool = True,
     faces: Iterable[Image.Image] = (),
-    int8: Iterable[Image.Image] = (),
+    int8: Iterable[Image.Image] | None = None,
 ) -> Exported:
     """Write a network for another runtime, and compare what the file gives with the network in eager mode.
 
@@ -111,8 +111,8 @@ def export(
     """
     path = Path(path).expanduser()
     kind = format_of(path, format)
-    calibration = list(int8)
-    if calibration and kind != "onnx":
+    calibration = None if int8 is None else list(int8)
+    if calibration is not None and kind != "onnx":
         raise FerzooError(f"int8 is for ONNX files: {path} is of the format {kind}.")
     if is_exported(model):
         raise FerzooError(f"{model} is exported already: name the network that it was made from.")
@@ -143,7 +143,8 @@ def export(
             raise FerzooError(f"{what}: {first_line(error)}") from error
         run = FORMATS[kind].load(file)
         agreement = None
-        if calibration:
+        if calibration is not None:
+            check_faces(len(calibration))
             inputs = list(_real(whole, cfg, calibration))
             labels = [run(x).argmax(1) for x in inputs]
             quantize(file, [x.numpy() for x in inputs])

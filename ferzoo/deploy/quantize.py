@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import FerzooError, MissingExtraError
 
-__all__ = ["LEAST_AGREEMENT", "LEAST_FACES", "OPERATORS", "quantize"]
+__all__ = ["LEAST_AGREEMENT", "LEAST_FACES", "OPERATORS", "check_faces", "quantize"]
 
 #: Operators whose inputs and outputs become int8; those left, at the head, cost little and keep the scores.
 OPERATORS = ("Conv", "Add", "AveragePool", "Relu", "Mul", "Resize")
@@ -35,15 +35,12 @@ def quantize(path: Path, batches: Sequence[np.ndarray]) -> None:
 
     Raises:
         MissingExtraError: Without onnx or ONNX Runtime.
-        FerzooError: If there are fewer than `LEAST_FACES` faces.
     """
     try:
         from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
         from onnxruntime.quantization.shape_inference import quant_pre_process
     except ImportError as error:
         raise MissingExtraError("Quantising", "export") from error
-    if (count := sum(len(batch) for batch in batches)) < LEAST_FACES:
-        raise FerzooError(f"int8 takes its ranges from {LEAST_FACES} real faces or more, got {count}.")
     import onnx
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -74,6 +71,16 @@ def quantize(path: Path, batches: Sequence[np.ndarray]) -> None:
         proto.metadata_props.extend(original.metadata_props)
         proto.doc_string, proto.producer_name = "", original.producer_name
         path.write_bytes(proto.SerializeToString())
+
+
+def check_faces(count: int) -> None:
+    """Check that there are enough faces to take ranges from.
+
+    Raises:
+        FerzooError: If there are fewer than `LEAST_FACES`.
+    """
+    if count < LEAST_FACES:
+        raise FerzooError(f"int8 takes its ranges from {LEAST_FACES} real faces or more, got {count}.")
 
 
 @contextmanager

@@ -127,6 +127,21 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, str | int | float) else str(value)
 
 
+class _Blocks:
+    """An open file that remembers what was read last."""
+
+    def __init__(self, file: Any) -> None:
+        self.last = b""
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        self.last = self._file.read(size)
+        return self.last
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
 class Archive:
     """A WebDataset: members of a tar file that follow each other and differ in suffix alone are one sample."""
 
@@ -149,6 +164,7 @@ class Archive:
         try:
             # Read forward, never back: that is what a pipe of compressed bytes needs.
             with tarfile.open(self.path, "r:*") as tar:
+                tar.fileobj = blocks = _Blocks(tar.fileobj)
                 sample: list[tuple[str, str, bytes]] = []
                 key = None
                 while (member := tar.next()) is not None:
@@ -164,6 +180,8 @@ class Archive:
                     wanted = index >= start and (suffix.rpartition(".")[2] in IMAGES or suffix in self._keep)
                     file = tar.extractfile(member) if wanted else None
                     sample.append((member.name, suffix, file.read() if file else b""))
+                if blocks.last != bytes(tarfile.BLOCKSIZE):  # tarfile takes a broken header for the end
+                    raise tarfile.ReadError("it is cut off, or a header in it is broken")
                 if sample:
                     yield from self._item(index, start, stop, sample)
         except (tarfile.TarError, OSError, EOFError, zlib.error) as error:

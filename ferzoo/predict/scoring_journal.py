@@ -86,8 +86,19 @@ class Output:
             raise FerzooError(f"{self._name} has no journal {self.journal.name} beside it: it cannot be gone on with.")
         self.state = self._read() if resume and self.journal.exists() else State()
         self._file: IO[bytes] | None = None
-        if not self.state.finished:
+        if self.state.finished:
+            self._check_result()
+        else:
             self._open(header)
+
+    def _check_result(self) -> None:
+        """A finished job has its rows."""
+        there = self._result.stat().st_size if self._result.exists() else -1
+        if there < 0 or (self.path == self._result and there != self.state.size):
+            raise FerzooError(
+                f"{self._name} was finished, and is {'gone' if there < 0 else 'changed'}: delete {self.journal.name} "
+                "and what is left of it, and begin anew."
+            )
 
     def _read(self) -> State:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 
@@ -26,7 +25,10 @@ def faces() -> list[Image.Image]:
     """The face that comes with ferzoo, turned and lit in 24 ways."""
     face = Image.open(Path(module.__file__).with_name("face.jpg")).convert("RGB")
     turned = [face.rotate(angle) for angle in range(-12, 12, 2)]
-    return [*turned, *(Image.fromarray((np.asarray(face) * light).astype(np.uint8)) for light in np.linspace(0.5, 1, 12))]
+    return [
+        *turned,
+        *(Image.fromarray((np.asarray(face) * light).astype(np.uint8)) for light in np.linspace(0.5, 1, 12)),
+    ]
 
 
 def test_an_int8_file(faces: list[Image.Image], tmp_path: Path) -> None:
@@ -63,6 +65,8 @@ def test_pictures_and_int8(faces: list[Image.Image], tmp_path: Path) -> None:
 def test_what_is_refused(faces: list[Image.Image], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(FerzooError, match="16 real faces or more, got 3"):
         ferzoo.export("lanmsff", tmp_path / "x.onnx", int8=faces[:3])
+    with pytest.raises(FerzooError, match="got 0"):
+        ferzoo.export("lanmsff", tmp_path / "x.onnx", int8=iter(()))
     with pytest.raises(FerzooError, match="int8 is for ONNX files"):
         ferzoo.export("lanmsff", tmp_path / "x.pt2", int8=faces)
     monkeypatch.setattr(module, "LEAST_AGREEMENT", 1.1)

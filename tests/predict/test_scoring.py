@@ -195,6 +195,21 @@ def test_rows_are_never_overwritten(folder: Path, tmp_path: Path, monkeypatch: p
         go(folder, out, resume=True)
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_finished_job_has_its_rows(folder: Path, tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / f"rows{suffix}"
+    go(folder, out)
+    go(folder, out, resume=True)
+    if suffix == ".csv":
+        content = out.read_bytes()
+        out.write_bytes(content[:50])
+        with pytest.raises(FerzooError, match="was finished, and is changed: delete rows.csv.progress"):
+            go(folder, out, resume=True)
+    out.unlink()
+    with pytest.raises(FerzooError, match="was finished, and is gone"):
+        go(folder, out, resume=True)
+
+
 def test_rows_in_the_folder_of_the_images(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     interrupted(folder, folder / "rows.csv", monkeypatch)
     assert go(folder, folder / "rows.csv", resume=True).images == 23

@@ -163,6 +163,21 @@ def test_a_damaged_archive_is_an_error(tmp_path: Path, name: str) -> None:
         open_source(tmp_path / "gone.tar")
 
 
+@pytest.mark.parametrize("damage", ["cut between two members", "cut in a header", "a broken header"])
+def test_an_archive_that_ends_early_is_an_error(tmp_path: Path, damage: str) -> None:
+    path = write_tar(tmp_path / "s.tar", [(f"{i}.png", b"x" * 500) for i in range(6)])
+    content = path.read_bytes()
+    at = 3 * 1024  # each member is a header and a block
+    changed = {
+        "cut between two members": content[:at],
+        "cut in a header": content[: at + 200],
+        "a broken header": content[: at + 150] + b"\xff" * 8 + content[at + 158 :],
+    }
+    path.write_bytes(changed[damage])
+    with pytest.raises(DataError, match=r"s\.tar cannot be read after 2 samples: it is cut off, or a header in it"):
+        list(open_source(path).read())
+
+
 def test_lists(tmp_path: Path) -> None:
     path = tmp_path / "l.txt"
     path.write_bytes(b"".join(b"%d.png\n" % i for i in range(2 * STRIDE + 50)))
