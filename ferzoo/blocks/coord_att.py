@@ -32,10 +32,13 @@ class CoordAtt(CoordAttn):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return `x` times its row and column gates."""
-        height, width = x.shape[2], x.shape[3]
-        # One BatchNorm sees both strips together: in training its statistics depend on it.
-        strips = torch.cat([x.mean(3), x.mean(2)], dim=2).unsqueeze(3)
-        rows, columns = torch.split(self.act(self.bn1(self.conv1(strips))), [height, width], dim=2)
-        gate_h = self.gate(self.conv_h(rows))
-        gate_w = self.gate(self.conv_w(columns)).squeeze(3).unsqueeze(2)
+        gate_h, gate_w = self.gates(x.mean(3), x.mean(2))
         return x * gate_w * gate_h
+
+    def gates(self, rows: torch.Tensor, columns: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Gates (N, C, H, 1) and (N, C, 1, W) of what a row (N, C, H) and a column (N, C, W) hold."""
+        height, width = rows.shape[2], columns.shape[2]
+        # One BatchNorm sees both strips together: in training its statistics depend on it.
+        strips = torch.cat([rows, columns], dim=2).unsqueeze(3)
+        rows, columns = torch.split(self.act(self.bn1(self.conv1(strips))), [height, width], dim=2)
+        return self.gate(self.conv_h(rows)), self.gate(self.conv_w(columns)).squeeze(3).unsqueeze(2)

@@ -37,6 +37,10 @@ class FerModel(Intermediates):
 
     #: The network's own pooling; `''` gives the 4-D map instead.
     native_pool = "avg"
+    #: By how much the last map is smaller than the input.
+    map_reduction = 16
+    #: Pictures of one face that the network also takes, (N, num_regions, in_chans, H, W); 0 for none.
+    num_regions = 0
     loss_only_parameters: tuple[str, ...] = ()
 
     def __init__(
@@ -81,7 +85,8 @@ class FerModel(Intermediates):
                 raise InputSizeError(f"img_size must be {MIN_SIZE} px or more a side, got {height}x{width}.")
             if fixed_size:
                 self.img_size = (height, width)
-                self.map_size = (-(-height // 16), -(-width // 16))
+                reduction = self.map_reduction
+                self.map_size = (-(-height // reduction), -(-width // reduction))
         self._dd: dict[str, Any] = {"device": device, "dtype": dtype}
         self.feature_info: list[dict[str, Any]] = []
         self.stem: nn.Module = nn.Identity()
@@ -126,12 +131,17 @@ class FerModel(Intermediates):
         self._make_pool = make_pool
         self.pool = make_pool(**self._dd) if self.global_pool else nn.Identity()
         self.head_drop = nn.Dropout(self.drop_rate)
-        self.head = self._classifier()
+        self._set_head()
 
-    def _classifier(self) -> nn.Module:
-        if not self.num_classes or not self.global_pool:
-            return nn.Identity()
-        return nn.Linear(self.head_hidden_size, self.num_classes, **self._dd)
+    def _set_head(self) -> None:
+        """Set a fresh classifier, or Identities where there are no classes or no vector."""
+        wanted = self.num_classes and self.global_pool
+        head, norm = self.make_head() if wanted else (nn.Identity(), nn.Identity())
+        self.head, self.head_norm = head.train(self.training), norm.train(self.training)
+
+    def make_head(self) -> tuple[nn.Module, nn.Module]:
+        """A fresh classifier, from (N, head_hidden_size) to (N, num_classes), and what follows it."""
+        return nn.Linear(self.head_hidden_size, self.num_classes, **self._dd), nn.Identity()
 
     @torch.jit.ignore
     def no_weight_decay(self) -> set[str]:
@@ -180,12 +190,12 @@ class FerModel(Intermediates):
             self.pool.train(self.training)  # a pool may hold BatchNorms
             self.global_pool = global_pool
         self.num_classes = num_classes
-        self.head = self._classifier().train(self.training)
+        self._set_head()
 
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:
         """Return the map (N, num_features, h, w) that the head takes."""
         if not torch.jit.is_scripting():
-            x = check_input(x, self.in_chans, self.img_size)
+            x = check_input(x, self.in_chans, self.img_size, self.num_regions)
         x = self.stem(x)
         maps = [x]
         for stage in self.stages:
@@ -199,14 +209,35 @@ class FerModel(Intermediates):
     def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
         """Return logits, or the vector before the classifier, from `forward_features`' map."""
         x = self.head_drop(self.pool(x))
-        return x if pre_logits else self.head(x)
+        return x if pre_logits else self.head_norm(self.head(x))
 
     @torch.jit.ignore
     def forward_train(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Outputs that losses take: `logits` (N, C), `features` (N, F, h, w), `embedding` (N, D)."""
+        """Outputs that losses take.
+
+        Args:
+            x: Batch (N, in_chans, H, W).
+
+        Returns:
+            `logits` (N, C), `features` (N, F, h, w), `embedding` (N, D); and where the network has any, `heads`
+            (N, k, ...), `attention`, and `importance` of each face (N,) or of each of its regions (N, R).
+        """
         features = self.forward_features(x)
-        embedding = self.pool(features)
-        return {"logits": self.head(self.head_drop(embedding)), "features": features, "embedding": embedding}
+        outputs = self.pool_outputs(features) if self.global_pool else {"embedding": features}
+        vector = self.head_drop(outputs["embedding"])
+        if self.num_classes and self.global_pool:
+            outputs |= self.head_outputs(vector)
+        return {"logits": self.head_norm(self.head(vector)), "features": features, **outputs}
+
+    @torch.jit.ignore
+    def pool_outputs(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The `embedding` of a map, and what else the pool makes that losses take."""
+        return {"embedding": self.pool(features)}
+
+    @torch.jit.ignore
+    def head_outputs(self, vector: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What the classifier makes beside the logits that losses take."""
+        return {}
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return logits (N, num_classes), or the vector or map where there is no classifier."""

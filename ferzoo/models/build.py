@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,10 +23,12 @@ from ..weights.repository import CONFIG, fetch
 from ..weights.resolve import resolve
 from ..weights.safe import refuse_pickled_sources
 
-__all__ = ["build_model", "convert_state_dict", "default_cfgs_for"]
+__all__ = ["build_model", "convert_state_dict", "default_cfgs_for", "rename"]
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
+#: What a classifier's names begin with.
+CLASSIFIER = ("head.", "head_norm.")
 StateDict = Mapping[str, torch.Tensor]
 #: A regular expression, and its replacement as `re.sub` takes it.
 Rename = tuple[str, str | Callable[[re.Match[str]], str]]
@@ -58,10 +60,17 @@ def default_cfgs_for(variants: Mapping[str, dict[str, Any]], **shared: Any) -> d
     return generate_default_cfgs(cfgs)
 
 
+def rename(name: str, rules: Iterable[Rename]) -> str:
+    """A tensor's name after all rules, applied in order."""
+    for pattern, new in rules:
+        name = re.sub(pattern, new, name)
+    return name
+
+
 def convert_state_dict(
     state_dict: StateDict,
     model: nn.Module,
-    renames: Iterable[Rename] = (),
+    renames: Sequence[Rename] = (),
     unused: Iterable[str] = (),
 ) -> dict[str, torch.Tensor]:
     """Bring a checkpoint to a network's own names, and check that nothing is missing or left over.
@@ -82,32 +91,36 @@ def convert_state_dict(
     own = model.state_dict()
     out = {name.removeprefix("module."): tensor for name, tensor in state_dict.items()}
     drop = [re.compile(pattern) for pattern in unused]
-    rules = [(re.compile(pattern), new) for pattern, new in renames]
     renamed = {}
     for name, tensor in out.items():
         if name not in own:
             if any(pattern.search(name) for pattern in drop):
                 continue
-            for pattern, new in rules:
-                name = pattern.sub(new, name)
+            name = rename(name, renames)
         renamed[name] = tensor
     out = renamed
     if getattr(model, "global_pool", None) == "":
         out = {name: tensor for name, tensor in out.items() if name in own or not name.startswith("pool.")}
-    _fit_classifier(out, own)
+    dropped = _fit_classifier(out, own)
     _fit_grey_stem(out, model)
-    _check_keys(out, own, model)
+    _check_keys(out, own, model, optional={"head.weight", "head.bias", *dropped})
     return out
 
 
-def _fit_classifier(out: dict[str, torch.Tensor], own: StateDict) -> None:
-    """Drop a classifier that the network has not, or has with another class count."""
-    for name in ("head.weight", "head.bias"):
-        if name in out and (name not in own or out[name].shape[:1] != own[name].shape[:1]):
-            if name in own and name.endswith("weight"):
+def _fit_classifier(out: dict[str, torch.Tensor], own: StateDict) -> list[str]:
+    """Drop a classifier that the network has not, or what of it has another class count; return the names."""
+    has_none = not any(name.startswith(CLASSIFIER) for name in own)
+    dropped = []
+    for name in [name for name in out if name.startswith(CLASSIFIER)]:
+        if name in own and out[name].shape[:1] != own[name].shape[:1]:
+            if name == "head.weight":
                 had, has = out[name].shape[0], own[name].shape[0]
                 warnings.warn(CheckpointWarning.of_classifier(had, has), stacklevel=2)
-            del out[name]
+        elif not has_none:
+            continue
+        dropped.append(name)
+        del out[name]
+    return dropped
 
 
 def _fit_grey_stem(out: dict[str, torch.Tensor], model: nn.Module) -> None:
@@ -119,10 +132,9 @@ def _fit_grey_stem(out: dict[str, torch.Tensor], model: nn.Module) -> None:
         out[name] = out[name].repeat(1, 3, 1, 1) / 3
 
 
-def _check_keys(out: dict[str, torch.Tensor], own: StateDict, model: nn.Module) -> None:
+def _check_keys(out: dict[str, torch.Tensor], own: StateDict, model: nn.Module, optional: Collection[str]) -> None:
     cfg = getattr(model, "pretrained_cfg", {})
     first = f"{cfg.get('first_conv')}.weight"
-    optional = ("head.weight", "head.bias")
     missing = [
         name for name in own if name not in out and name not in optional and not name.endswith(".num_batches_tracked")
     ]
@@ -145,8 +157,8 @@ def _check_keys(out: dict[str, torch.Tensor], own: StateDict, model: nn.Module) 
     ]
     if problems:
         hint = ""
-        if any("pool.conv" in s for s in shapes):
-            hint = " The global convolution is as large as the map: build the network with the weights' img_size."
+        if any(s.startswith("pool.") for s in shapes):
+            hint = " The head is as large as the map: build the network with the weights' img_size."
         raise CheckpointError(f"The checkpoint does not fit {type(model).__name__}; {'; '.join(problems)}.{hint}")
 
 
@@ -155,6 +167,7 @@ def build_model(
     variant: str,
     pretrained: bool,
     filter_fn: Callable[[StateDict, nn.Module], dict[str, torch.Tensor]],
+    maps: int = 4,
     **kwargs: Any,
 ) -> nn.Module:
     """Call timm's `build_model_with_cfg` with ferzoo's weights: found, checked by sha256, and loaded strictly.
@@ -164,6 +177,7 @@ def build_model(
         variant: The architecture's name.
         pretrained: Load weights.
         filter_fn: The module's `checkpoint_filter_fn`.
+        maps: Entries of its `feature_info`, all of which `features_only` gives unless told.
         **kwargs: What the entrypoint was given.
     """
     refuse_pickled_sources(kwargs)
@@ -192,7 +206,7 @@ def build_model(
         pretrained_cfg=cfg,
         pretrained_cfg_overlay=overlay,
         pretrained_filter_fn=filter_fn,
-        feature_cfg={"out_indices": (0, 1, 2, 3), "feature_cls": "getter"},
+        feature_cfg={"out_indices": tuple(range(maps)), "feature_cls": "getter"},
         **kwargs,
     )
     model.pretrained_cfg = model.default_cfg = _cfg_as_built(model.pretrained_cfg, model)

@@ -12,25 +12,28 @@ __all__ = ["MIN_SIZE", "check_input"]
 MIN_SIZE = 32
 
 
-def check_input(x: torch.Tensor, in_chans: int, img_size: tuple[int, int] | None) -> torch.Tensor:
+def check_input(x: torch.Tensor, in_chans: int, img_size: tuple[int, int] | None, regions: int = 0) -> torch.Tensor:
     """Return `x` where it fits the network.
 
     Args:
-        x: Batch (N, C, H, W).
+        x: Batch (N, C, H, W); or (N, `regions`, C, H, W) where the network takes regions.
         in_chans: Channels that the network takes.
         img_size: The one height and width that it takes, None for any from `MIN_SIZE` up.
+        regions: Pictures of one face that it takes in place of the face, 0 for none.
 
     Raises:
         InputSizeError: If the shape does not fit; names the sizes and the way out.
     """
-    if x.dim() != 4:
-        raise InputSizeError(f"Expected a batch (N, {in_chans}, H, W), got a tensor of shape {tuple(x.shape)}.")
-    if x.shape[1] != in_chans:
+    cut = bool(regions) and x.dim() == 5 and x.shape[1] == regions
+    if x.dim() != 4 and not cut:
+        other = f" or (N, {regions}, {in_chans}, H, W)" if regions else ""
+        raise InputSizeError(f"Expected a batch (N, {in_chans}, H, W){other}, got a tensor of shape {tuple(x.shape)}.")
+    channels, height, width = x.shape[-3:]
+    if channels != in_chans:
         raise InputSizeError(
-            f"The network takes {in_chans} channel(s), the batch {tuple(x.shape)} has {x.shape[1]}. "
-            f"Convert the images, or build the network with in_chans={x.shape[1]}."
+            f"The network takes {in_chans} channel(s), the batch {tuple(x.shape)} has {channels}. "
+            f"Convert the images, or build the network with in_chans={channels}."
         )
-    height, width = x.shape[2], x.shape[3]
     if img_size is not None:
         if height != img_size[0] or width != img_size[1]:
             raise InputSizeError(

@@ -22,10 +22,13 @@ class Intermediates(nn.Module):
     if TYPE_CHECKING:
         in_chans: int
         img_size: tuple[int, int] | None
+        num_regions: int
         grad_checkpointing: bool
         stem: nn.Module
         stages: nn.Sequential
         final_conv: nn.Module
+        pool: Any
+        head: Any
         reset_classifier: Callable[..., None]
 
     def fuse_stages(self, maps: list[torch.Tensor]) -> torch.Tensor:
@@ -58,7 +61,7 @@ class Intermediates(nn.Module):
         if output_fmt != "NCHW":
             raise ValueError(f"output_fmt must be 'NCHW', got {output_fmt!r}.")
         wanted, last = feature_take_indices(len(self.stages) + 1, indices)
-        x = self.stem(check_input(x, self.in_chans, self.img_size))
+        x = self.stem(check_input(x, self.in_chans, self.img_size, self.num_regions))
         maps = [x] if 0 in wanted else []
         kept = [x]
         for i, stage in enumerate(self.stages, start=1):

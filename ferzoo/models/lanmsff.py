@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from functools import partial
 from typing import Any
 
 import torch
@@ -16,20 +15,9 @@ from ..blocks.two_path import ConvBnReLU, TwoPath
 from ..registry.register import register_model
 from .base import FerModel
 from .build import Rename, StateDict, build_model, convert_state_dict, default_cfgs_for
+from .pools import AveragePool
 
 __all__ = ["LANMSFF", "checkpoint_filter_fn", "lanmsff"]
-
-
-class AveragePool(nn.Module):
-    """Global average pool to a vector (N, C)."""
-
-    def __init__(self, **dd: Any) -> None:
-        """Take `device` and `dtype` like every pool; there is nothing to place."""
-        super().__init__()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the mean over space."""
-        return x.mean((2, 3))
 
 
 class ConvBlock(nn.Module):
@@ -115,7 +103,7 @@ class LANMSFF(FerModel):
         for i, width in enumerate((66, 72, 78, 84)):
             module = f"stages.{i - 1}" if i else "stem"
             self.feature_info.append({"num_chs": width, "reduction": 2 ** (i + 1), "module": module})
-        self.init_head(partial(AveragePool), 22 + 24 + 26 + 84, 156)
+        self.init_head(AveragePool, 22 + 24 + 26 + 84, 156)
         self.apply(self._init_weights)
 
     @staticmethod

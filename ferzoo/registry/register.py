@@ -94,7 +94,7 @@ def register_loss(target: Any = None, *, example: dict[str, Any] | None = None) 
 
     Args:
         target: The name, or the decorated object where the decorator is bare.
-        example: Arguments that build a small loss, for the conformance checks.
+        example: Arguments that build a small loss, and optionally `input_shapes`, for `ferzoo.testing.check_loss`.
 
     Raises:
         PluginConflictError: If another module registered the name.
