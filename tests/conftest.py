@@ -20,12 +20,14 @@ RunPython = Callable[..., Any]
 
 @pytest.fixture
 def shrunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Networks of few blocks: what they are made of is the same, and takes a tenth of the time."""
+    """Networks of few blocks and channels: what they are made of is the same, and takes a tenth of the time."""
     from ferzoo.models import lfn, mfn
+    from ferzoo.models.resnet18 import ResNet18
 
     for module in (lfn, mfn):
         stages = [(out, 1, *mixes) for out, _, *mixes in module.STAGES]
         monkeypatch.setattr(module, "STAGES", tuple(stages))
+    monkeypatch.setattr(ResNet18, "widths", (64, 32, 48, 80))
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pickle
 import sys
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, CheckpointWarning
 from ..registry.factory import create_model
 from ..weights.files import write_tensors
 
@@ -73,17 +74,39 @@ def _unpickle(path: Path) -> Any:
         raise CheckpointError(f"{path} is damaged or no PyTorch file: {error}") from error
 
 
-def _count_classes(tensors: Mapping[str, torch.Tensor], model: nn.Module, path: Path) -> int:
-    """Rows of the one Linear with a bias on the network's last vector; 0 where there is none."""
+def _filter(network: nn.Module) -> Callable[[dict[str, torch.Tensor], nn.Module], dict[str, torch.Tensor]]:
+    """The function of the network's module that knows the released names."""
+    found = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
+    return found or (lambda state, _: state)
+
+
+def _count_classes(tensors: dict[str, torch.Tensor], model: nn.Module, path: Path) -> int:
+    """Rows of the one Linear with a bias on the network's last vector, or what the network's own rules find; or 0."""
     width = model.head_hidden_size
     found = {
         name: weight.shape[0]
         for name, weight in tensors.items()
         if weight.ndim == 2 and weight.shape[1] == width and name.removesuffix(".weight") + ".bias" in tensors
     }
-    if len(found) > 1:
-        raise CheckpointError(f"{path}: the class count is not clear from {found}; give it with --num-classes.")
-    return next(iter(found.values()), 0)
+    if len(found) == 1:
+        return next(iter(found.values()))
+    try:
+        return _classes_by_rules(tensors, model)
+    except CheckpointError as error:
+        if not found:
+            return 0
+        raise CheckpointError(
+            f"{path}: the class count is not clear from {found}; give it with --num-classes."
+        ) from error
+
+
+def _classes_by_rules(tensors: dict[str, torch.Tensor], model: nn.Module) -> int:
+    """Classes of what the network's rules call its classifier, which they leave out where the count is another."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        out = _filter(model)(dict(tensors), model)
+    left_out = [w.message.classes for w in caught if isinstance(w.message, CheckpointWarning) and w.message.classes]
+    return left_out[0] if left_out else len(out.get("head.weight", ()))
 
 
 def convert(
@@ -115,8 +138,7 @@ def convert(
     if num_classes is None:
         num_classes = _count_classes(tensors, network, source)
     network = create_model(model, num_classes=num_classes, **kwargs)
-    filter_fn = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", lambda state, _: state)
-    out = filter_fn(dict(tensors), network)
+    out = _filter(network)(dict(tensors), network)
     try:
         network.load_state_dict(out, strict=True)
     except RuntimeError as error:

@@ -26,6 +26,8 @@ ROWS, CLASSES, WIDTH, HEADS = 6, 4, 6, 3
 class _Loss:
     make: Callable[..., nn.Module]
     kwargs: dict[str, Any]
+    #: Shapes that the loss's inputs need by name, where they are not the usual ones.
+    shapes: dict[str, tuple[int, ...]]
 
     @cached_property
     def classes(self) -> int:
@@ -49,6 +51,8 @@ class _Loss:
 
     def _shape(self, key: str, first: bool) -> tuple[int, ...]:
         width = int(self.kwargs.get("feat_dim", WIDTH))
+        if key in self.shapes:
+            return (ROWS, *self.shapes[key][1:])
         if key == "logits":
             return (ROWS, self.classes)
         if key == "heads":
@@ -205,7 +209,8 @@ def check_loss(name_or_loss: str | Callable[..., nn.Module], *, skip: Collection
     """Check that a loss behaves as training expects it to.
 
     It is built as its registration's `example` says; without one, with `num_classes` 4 and `feat_dim` 6 where it
-    takes them. Its `takes` says which outputs of `forward_train` it is given, logits where it has none.
+    takes them. Its `takes` says which outputs of `forward_train` it is given, logits where it has none. An example may
+    hold `input_shapes`, `{"importance": (6, 5)}`, for six faces, where an output is not of the usual shape.
 
     Args:
         name_or_loss: A registered name, or a class or function that returns an `nn.Module`.
@@ -223,7 +228,7 @@ def check_loss(name_or_loss: str | Callable[..., nn.Module], *, skip: Collection
     """
     name, make, example = built_by("loss", name_or_loss)
     arguments = {**sizes_accepted(make, CLASSES, WIDTH), **example, **kwargs}
-    subject = _Loss(make, arguments)
+    subject = _Loss(make, arguments, arguments.pop("input_shapes", {}))
     with torch.random.fork_rng(devices=[]):
         try:
             subject.loss  # noqa: B018 (built once here)

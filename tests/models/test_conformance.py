@@ -3,41 +3,32 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
 import ferzoo
 from ferzoo.errors import CheckpointError
 from ferzoo.testing import check_model
 from ferzoo.testing.graphs import GRAPH_CHECKS
-from ferzoo.testing.models import MODEL_CHECKS
 
 EMBEDDERS = ("lfn", "mfn", "mobilefacenet")
 
 
 # Small, and not square, so that height and width cannot be mistaken for one another.
 SIZE = (32, 48)
-GRAPHS = [check.name for check in GRAPH_CHECKS]
-#: LFNSB's backbone with another head. Compilers take long for its 34 blocks, and one network proves them.
-SAME_BACKBONE = ("lfn", "lfnsb_concat")
+#: The others have the backbone of one of these, or ResNet-18. Compilers take long for 34 blocks, and one network
+#: proves them.
+WHOLE = ("lanmsff", "lfnsb", "mobilefacenet")
+#: Four copies of the same layers: what a compiler makes of them is seen in `test_peers.py`.
+COPIES = {"ma_net": [check.name for check in GRAPH_CHECKS]}
 
 
 @pytest.mark.parametrize("name", ferzoo.list_models())
-def test_a_network_keeps_the_contract(name: str) -> None:
-    check_model(name, img_size=SIZE, skip=GRAPHS if name in SAME_BACKBONE else ())
-
-
-@pytest.mark.parametrize("name", SAME_BACKBONE)
-def test_compilers_take_the_other_heads(name: str) -> None:
-    def short(**kwargs: Any) -> nn.Module:
-        model = ferzoo.create_model(name, **kwargs)
-        model.stages = nn.Sequential(*(stage[:2] for stage in model.stages))
-        return model
-
-    check_model(short, img_size=SIZE, skip=[check.name for check in MODEL_CHECKS if check.name not in GRAPHS])
+def test_a_network_keeps_the_contract(name: str, request: pytest.FixtureRequest) -> None:
+    if name not in WHOLE:
+        request.getfixturevalue("shrunk")
+    check_model(name, img_size=SIZE, skip=COPIES.get(name, ()))
 
 
 @pytest.mark.parametrize("name", ferzoo.list_models())

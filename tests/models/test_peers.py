@@ -1,0 +1,250 @@
+"""The peers of the papers' tables: the authors' numbers, what losses are given, and their weights' names."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import nn
+
+import ferzoo
+from ferzoo.errors import CheckpointError, InputSizeError
+from ferzoo.hub.convert import convert
+from ferzoo.testing import check_model
+from ferzoo.testing.graphs import GRAPH_CHECKS
+from ferzoo.testing.models import MODEL_CHECKS
+
+GOLDENS = Path(__file__).resolve().parents[3] / "shared" / "goldens"
+needs_goldens = pytest.mark.skipif(not GOLDENS.is_dir(), reason="needs ../shared/goldens, which is not here")
+#: Parameters at 7 classes, and those of the release that its forward never calls.
+COUNTS = {
+    "dacl": (103_042_311, 0),
+    "dan": (19_723_733, 0),
+    "ddamfn": (4_105_999, 29_184 + 52_224 + 14),
+    "ma_net": (50_547_214, 0),
+    "ran": (11_185_225, 0),
+    "scn": (11_180_616, 0),
+}
+ANY_SIZE = ("dan", "ma_net", "ran", "scn")
+
+
+def build(name: str, **kwargs: Any) -> Any:
+    torch.manual_seed(0)
+    return ferzoo.create_model(name, **kwargs).eval()
+
+
+def filtered(name: str, state: dict[str, torch.Tensor], model: nn.Module) -> dict[str, torch.Tensor]:
+    return importlib.import_module(f"ferzoo.models.{name}").checkpoint_filter_fn(state, model)
+
+
+def released(name: str) -> tuple[dict[str, Any], dict[str, torch.Tensor], Any]:
+    """The golden file, its weights under the authors' names, and its rule for numbers."""
+    facts = json.loads((GOLDENS / f"{name}.json").read_text(encoding="utf-8"))
+    fill = runpy.run_path(str(GOLDENS / "fill.py"))
+    rows = facts["tensors"]
+    state = {n: torch.from_numpy(fill["values"](n, tuple(shape), kind, facts["seed"])) for n, shape, kind in rows}
+    return facts, state, fill
+
+
+def relative(actual: torch.Tensor, expected: Any) -> float:
+    expected = torch.tensor(expected, dtype=torch.float64)
+    assert actual.shape == expected.shape
+    return float((actual - expected).norm() / expected.norm())
+
+
+@needs_goldens
+@torch.no_grad()
+@pytest.mark.parametrize("name", COUNTS)
+def test_the_authors_numbers(name: str) -> None:
+    facts, state, fill = released(name)
+    model: Any = ferzoo.create_model(name, num_classes=7, dtype=torch.float64).eval()
+    counters = {n: b for n, b in model.named_buffers() if n.endswith("num_batches_tracked")}
+    model.load_state_dict({**counters, **filtered(name, state, model)}, strict=True)
+    x = torch.from_numpy(fill["batch"](tuple(facts["input_shape"]), facts["seed"]))
+    out = model.forward_train(x.permute(0, 4, 1, 2, 3) if name == "ran" else x)
+    assert relative(out["logits"], facts["output"]) < 1e-9
+    if "features_shape" in facts:
+        assert list(out["features"].shape) == facts["features_shape"]
+        assert relative(out["features"].mean((2, 3)), facts["features_mean_per_channel"]) < 1e-9
+    if name == "scn":
+        assert relative(out["importance"][:, None], facts["importance"]) < 1e-9
+    if name == "dacl":
+        assert relative(out["attention"].mean(1), facts["attention_mean"]) < 1e-9
+    if name == "ran":
+        assert relative(out["importance"][:, :5].amax(1, keepdim=True), facts["alpha_crops_max"]) < 1e-9
+        assert relative(out["importance"][:, 5:], facts["alpha_whole"]) < 1e-9
+    assert COUNTS[name][0] == facts["params"] - COUNTS[name][1]
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_counts(name: str) -> None:
+    model = ferzoo.create_model(name, num_classes=7, device="meta")
+    assert sum(p.numel() for p in model.parameters()) == COUNTS[name][0]
+
+
+def test_ddamfn_with_four_heads() -> None:
+    model = ferzoo.create_model("ddamfn", num_classes=7, num_heads=4, device="meta")
+    assert sum(p.numel() for p in model.parameters()) == 4_175_727
+
+
+@pytest.mark.usefixtures("shrunk")
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("dacl", {"attention": (2, 80), "embedding": (2, 80)}),
+        ("dan", {"heads": (2, 4, 80), "attention": (2, 4, 1, 2, 2), "embedding": (2, 80)}),
+        ("ddamfn", {"attention": (2, 2, 512, 4, 4), "embedding": (2, 512)}),
+        ("ma_net", {"heads": (2, 2, 5), "embedding": (2, 160)}),
+        ("ran", {"importance": (2, 6), "embedding": (2, 160)}),
+        ("scn", {"importance": (2,), "embedding": (2, 80)}),
+    ],
+)
+def test_what_losses_are_given(name: str, expected: dict[str, tuple[int, ...]]) -> None:
+    model = build(name, num_classes=5, img_size=64)
+    out = model.forward_train(torch.randn(2, 3, 64, 64))
+    assert {k: tuple(v.shape) for k, v in out.items() if k not in ("logits", "features")} == expected
+    bare = build(name, num_classes=0, global_pool="", img_size=64)
+    assert set(bare.forward_train(torch.randn(2, 3, 64, 64))) == {"logits", "features", "embedding"}
+
+
+@pytest.mark.usefixtures("shrunk")
+@torch.no_grad()
+def test_the_parts_make_the_logits() -> None:
+    x = torch.randn(2, 3, 64, 64)
+    model = build("ma_net", num_classes=5)
+    out = model.forward_train(x)
+    torch.testing.assert_close(out["logits"], 0.6 * out["heads"][:, 0] + 0.4 * out["heads"][:, 1])
+    model = build("scn", num_classes=5)
+    out = model.forward_train(x)
+    plain = F.linear(out["embedding"], model.head.weight, model.head.bias)
+    torch.testing.assert_close(out["logits"], out["importance"][:, None] * plain)
+    out = build("dan", num_classes=5).forward_train(x)
+    torch.testing.assert_close(out["heads"].exp().sum(1), torch.ones(2, 80))
+    torch.testing.assert_close(out["heads"].sum(1), out["embedding"])
+
+
+@pytest.mark.usefixtures("shrunk")
+@torch.no_grad()
+def test_ran_cuts_the_regions_itself() -> None:
+    model = build("ran", num_classes=5)
+    x = torch.randn(2, 3, 40, 80)
+    # Upper left, upper right, lower centre, and two centres, as fractions of the sides.
+    boxes = [(0, 0, 0.75, 0.75), (0.25, 0, 1, 0.75), (0.125, 0.25, 0.875, 1)]
+    boxes += [(0.05, 0.05, 0.95, 0.95), (0.075, 0.075, 0.925, 0.925)]
+    regions = []
+    for left, top, right, bottom in boxes:
+        crop = x[:, :, int(40 * top) : int(40 * bottom), int(80 * left) : int(80 * right)]
+        regions.append(F.interpolate(crop, (40, 80), mode="bilinear", align_corners=False))
+    regions = torch.stack([*regions, x], dim=1)
+    torch.testing.assert_close(model(regions), model(x))
+    weights = model.forward_train(x)["importance"]
+    torch.testing.assert_close(weights.sum(1), torch.ones(2))
+    with pytest.raises(InputSizeError, match=r"or \(N, 6, 3, H, W\), got a tensor of shape \(2, 5, 3, 40, 80\)"):
+        model(regions[:, 1:])
+    with pytest.raises(InputSizeError, match=r"takes 3 channel.*has 2"):
+        model(regions[:, :, :2])
+
+
+@pytest.mark.usefixtures("shrunk")
+@torch.no_grad()
+@pytest.mark.parametrize("name", ANY_SIZE)
+@pytest.mark.parametrize("size", [(32, 32), (33, 47), (112, 65)], ids=str)
+def test_other_sizes_work(name: str, size: tuple[int, int]) -> None:
+    logits = build(name)(torch.randn(2, 3, *size))
+    assert logits.shape == (2, 8) and logits.isfinite().all()
+
+
+@pytest.mark.usefixtures("shrunk")
+@pytest.mark.parametrize("name", ["dacl", "ddamfn"])
+def test_a_network_that_knows_its_size_says_so(name: str) -> None:
+    module = importlib.import_module(f"ferzoo.models.{name}")
+    with pytest.raises(InputSizeError, match="Build the network with img_size"):
+        getattr(module, name.upper())(img_size=None)
+    small, large = (build(name, img_size=size) for size in (64, 96))
+    with pytest.raises(CheckpointError, match="build the network with the weights' img_size"):
+        filtered(name, large.state_dict(), small)
+
+
+@pytest.mark.parametrize("name", ["dan", "ddamfn"])
+def test_no_head_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="num_heads must be 1 or more, got 0"):
+        ferzoo.create_model(name, num_heads=0)
+
+
+@pytest.mark.usefixtures("shrunk")
+def test_dacl_declares_what_no_logit_depends_on() -> None:
+    model = build("dacl", img_size=64)
+    declared = {n for n, _ in model.named_parameters() if n.startswith("pool.attention.")}
+    assert set(model.loss_only_parameters) == declared
+    model.reset_classifier(3, "")
+    assert model.loss_only_parameters == ()
+    model.reset_classifier(3, "head")
+    assert set(model.loss_only_parameters) == declared
+
+
+@pytest.mark.usefixtures("shrunk")
+def test_another_class_count_drops_every_class_sized_tensor() -> None:
+    for name, kept in (("dan", ()), ("scn", ("head.importance.weight", "head.importance.bias")), ("ma_net", ())):
+        state = dict(build(name, num_classes=7).state_dict())
+        with pytest.warns(UserWarning, match="7 classes and the network 5"):
+            out = filtered(name, state, build(name, num_classes=5))
+        lost = {n for n in state if n.startswith(("head.", "head_norm.")) and state[n].shape[:1] == (7,)}
+        assert set(out) == set(state) - lost and set(kept) <= set(out)
+    del state["head.second.weight"]
+    with pytest.raises(CheckpointError, match=r"missing: head\.second\.weight"):
+        filtered("ma_net", state, build("ma_net", num_classes=7))
+
+
+@needs_goldens
+@pytest.mark.parametrize("name", ["dan", "scn"])
+def test_a_checkpoint_of_the_authors_converts(name: str, tmp_path: Path) -> None:
+    _, state, _ = released(name)
+    torch.save({"model_state_dict": {k: v.float() for k, v in state.items()}}, tmp_path / "in.pth")
+    result = convert(tmp_path / "in.pth", tmp_path / "out.safetensors", name)
+    assert result["num_classes"] == 7 and result["dropped"] == 0
+    tensors = load_file(tmp_path / "out.safetensors")
+    assert torch.equal(tensors["head.weight"], state["fc.weight"].float())
+
+
+@torch.no_grad()
+def test_weights_of_timm_s_resnet18_load() -> None:
+    torch.manual_seed(3)
+    source = timm.create_model("resnet18").eval()
+    x = torch.randn(1, 3, 64, 64)
+    expected = source.forward_features(x)
+    for name in ("scn", "dan", "ran"):
+        model = build(name)
+        head = copy.deepcopy(model.head.state_dict())
+        model.load_backbone(source)
+        found = model.forward_features(x)[:, -512:]  # of RAN's regions, the whole face
+        torch.testing.assert_close(found, expected)
+        assert all(torch.equal(head[k], v) for k, v in model.head.state_dict().items())
+    with pytest.raises(CheckpointError, match="ResNet is not the backbone of RAN"):
+        model.load_backbone(timm.create_model("resnet34"))
+    local = build("ma_net")
+    local.load_backbone(source)
+    for patch in local.stages[2][0].local:
+        assert torch.equal(patch[2].conv1.weight, source.layer4[0].conv1.weight)
+
+
+@pytest.mark.usefixtures("shrunk")
+def test_compilers_take_ma_net() -> None:
+    def short(**kwargs: Any) -> nn.Module:
+        model: Any = ferzoo.create_model("ma_net", **kwargs)
+        branches = model.stages[2][0]
+        branches.whole = branches.whole[::2]
+        for i, layers in enumerate(branches.local):
+            branches.local[i] = layers[::2]
+        return model
+
+    graphs = [check.name for check in GRAPH_CHECKS]
+    check_model(short, img_size=(32, 48), skip=[check.name for check in MODEL_CHECKS if check.name not in graphs])
