@@ -124,30 +124,34 @@ def _digest(image: np.ndarray) -> bytes:
     return hashlib.sha256(f"{image.shape}".encode() + image.tobytes()).digest()
 
 
-class FaceDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+class FaceDataset(Dataset[tuple[Any, ...]]):
     """Transformed faces and their targets, for a `DataLoader`."""
 
-    def __init__(self, faces: Faces, transform: Callable[[Image.Image], Any], soft: bool = True) -> None:
+    def __init__(
+        self, faces: Faces, transform: Callable[[Image.Image], Any], soft: bool = True, rows: bool = False
+    ) -> None:
         """Keep what is needed.
 
         Args:
             faces: The faces.
             transform: From a PIL image to a tensor (C, H, W).
             soft: Give target distributions; otherwise class indices.
+            rows: Give each face's row as a third.
         """
         self.faces = faces
         self.transform = transform
+        self.rows = rows
         self.targets = torch.from_numpy(faces.targets if soft else faces.labels)
 
     def __len__(self) -> int:
         """Number of faces."""
         return len(self.faces)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Image tensor (C, H, W), and target distribution (C,) or class index ().
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        """Image tensor (C, H, W), target distribution (C,) or class index (), and the row where it is wanted.
 
         Raises:
             DataError: If the image is missing or damaged; names the file.
         """
         image = self.transform(Image.fromarray(self.faces.images[index]))
-        return image, self.targets[index]
+        return (image, self.targets[index], index) if self.rows else (image, self.targets[index])

@@ -36,7 +36,7 @@ def class_weights(labels: np.ndarray, num_classes: int) -> list[float]:
 def make_loader(
     recipe: Recipe, faces: Faces, cfg: dict[str, Any], size: int, seed: int, rank: int = 0
 ) -> DataLoader[Any]:
-    """Batches of one epoch, whose order depends on the seed alone.
+    """Batches of one epoch, whose order depends on the seed alone: images, targets, and the rows where they may change.
 
     Args:
         recipe: Augmentation, batch size, balance and workers.
@@ -56,7 +56,7 @@ def make_loader(
         recipe.flip,
         recipe.grayscale,
     )
-    dataset = FaceDataset(faces, transform, recipe.soft)
+    dataset = FaceDataset(faces, transform, recipe.soft, rows=recipe.relabel > 0)
     generator = torch.Generator().manual_seed(seed)
     sampler: Sampler[int] = RandomSampler(dataset, generator=generator)
     if recipe.balance == "sampler":

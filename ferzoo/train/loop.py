@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import random
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from timm.utils import ModelEmaV3
 
@@ -22,7 +21,9 @@ from .objective import Objective
 from .processes import Processes
 from .recipe import WHERE, Recipe
 from .records import environment, write_history_csv, write_tensorboard
+from .relabel import Relabelling
 from .schedule import Schedule
+from .seeds import seed_epoch
 from .splits import read_splits
 
 __all__ = ["Run", "train"]
@@ -48,7 +49,7 @@ class Run:
         self.processes = Processes(recipe.device)
         self.faces, self.validation = read_splits(recipe, faces)
         self.unseen = self.validation.unseen(self.faces)
-        self._seed(-1)
+        seed_epoch(recipe.seed, -1, self.processes.rank)
         classes = len(self.faces.class_names)
         # timm's attributes and methods are no part of nn.Module's type.
         self.model: Any = build_network(recipe, classes)
@@ -59,17 +60,9 @@ class Run:
         self.objective = Objective(recipe, self.model, self.faces, self.cfg, self.processes)
         self.schedule = Schedule(self.objective.optimizer, recipe, self.steps)
         self.mixing = make_mixing(recipe, classes)
+        self.relabelling = Relabelling(recipe) if recipe.relabel else None
         self.epoch = 0
         self.history: list[dict[str, Any]] = []
-
-    def _seed(self, epoch: int) -> int:
-        """Seed everything but the order of the rows, each process differently from the first epoch on."""
-        seed = (self.recipe.seed * 10007 + epoch + 1) % 2**31
-        own = seed if epoch < 0 else (seed + 7919 * self.processes.rank) % 2**31
-        random.seed(own)
-        np.random.seed(own)
-        torch.manual_seed(own)
-        return seed
 
     @property
     def best(self) -> float:
@@ -112,6 +105,8 @@ class Run:
             self.ema.module.load_state_dict(state["ema"])
         self.objective.load_state_dict(state["objective"])
         self.schedule.load_state_dict(state["schedule"])
+        if "labels" in state:
+            self.faces = replace(self.faces, labels=state["labels"].numpy())
         self.epoch, self.history = state["epoch"], state["history"]
 
     def _save(self) -> None:
@@ -126,16 +121,18 @@ class Run:
         }
         if self.ema:
             state["ema"] = self.ema.module.state_dict()
+        if self.relabelling:
+            state["labels"] = torch.from_numpy(self.faces.labels)
         save_state(self.folder / "state.pt", state)
 
     def _epoch(self) -> dict[str, Any]:
         recipe, size = self.recipe, self.recipe.size_at(self.epoch)
-        seed = self._seed(self.epoch)
+        seed = seed_epoch(recipe.seed, self.epoch, self.processes.rank)
         self.model.train()
         loader = self.processes.share(make_loader(recipe, self.faces, self.cfg, size, seed, self.processes.rank))
         terms: dict[str, float] = {}
         total, start = 0.0, time.monotonic()
-        for step, (images, targets) in enumerate(loader, start=1):
+        for step, (images, targets, *rows) in enumerate(loader, start=1):
             images = images.to(self.processes.device, memory_format=torch.channels_last)
             targets = targets.to(self.processes.device)
             if self.mixing:
@@ -149,6 +146,9 @@ class Run:
                     f"The loss or its gradient became {loss} in epoch {self.epoch + 1}, step {step}. The last finished "
                     f"epoch is kept in {self.folder}; lower lr ({recipe.lr}) or set clip_grad."
                 )
+            if self.relabelling:
+                seen = self.processes.gather({"rows": rows[0].to(self.processes.device), "targets": targets})
+                self.relabelling.look(self.epoch, seen["rows"], seen["targets"], self.objective.logits)
             self.schedule.after_step(self.epoch, step)
             if self.ema:
                 self.ema.update(self.model, step=self.epoch * self.steps + step)
@@ -162,7 +162,10 @@ class Run:
                     f"loss {total / step:.4f} {size} px {rate:.0f} faces/s"
                 )
         averages = {name: round(value / self.steps, 5) for name, value in terms.items()}
-        return {"loss": round(total / self.steps, 5), "terms": averages}
+        entry: dict[str, Any] = {"loss": round(total / self.steps, 5), "terms": averages}
+        if self.relabelling:
+            self.faces, entry["relabelled"] = self.relabelling.apply(self.faces)
+        return entry
 
     def step_epoch(self) -> dict[str, Any]:
         """Train an epoch, measure it, keep it where it is the best, and save the state."""

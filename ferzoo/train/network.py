@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import RecipeError
+from ..errors import CheckpointError, RecipeError
 from ..registry.factory import create_model
 from ..registry.load import load_model
 from .recipe import Recipe
@@ -29,11 +29,17 @@ def build_network(recipe: Recipe, num_classes: int) -> Any:
 
 
 def _start_from(recipe: Recipe, model: Any) -> None:
-    """Take over the weights of a trained network of the same architecture, but for another classifier."""
-    state = load_model(recipe.init).state_dict()
-    mine = model.state_dict()
+    """Take over the weights of a trained network, but for another classifier, or of a backbone of the network's."""
+    source = load_model(recipe.init)
+    if hasattr(model, "load_backbone") and type(source) is not type(model):
+        try:
+            model.load_backbone(source)
+        except CheckpointError as error:
+            raise RecipeError(f"init={recipe.init} does not fit {recipe.model}: {error}") from error
+        return
+    state, mine = source.state_dict(), model.state_dict()
     shared = {k: v for k, v in state.items() if k in mine and v.shape == mine[k].shape}
-    lacking = [k for k in mine if k not in shared and not k.startswith("head.")]
+    lacking = [k for k in mine if k not in shared and not k.startswith(("head.", "head_norm."))]
     if lacking:
         raise RecipeError(f"init={recipe.init} does not fit {recipe.model}: it lacks {', '.join(lacking[:5])}.")
     model.load_state_dict({**mine, **shared})

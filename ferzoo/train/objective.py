@@ -57,6 +57,7 @@ class Objective:
 
     Attributes:
         loss: The sum of losses; its parameters train with the network.
+        logits: The network's (N, C) for the last step's batch, before the step; detached, of all processes.
         optimizer: The network's optimiser, which the schedule drives.
         center_optimizer: Plain SGD for centres whose paper gives them a rate of their own, or None.
     """
@@ -77,6 +78,7 @@ class Objective:
         """
         self.recipe, self.model, self.processes = recipe, model, processes
         self.loss = self._loss(recipe, model, faces).to(processes.device)
+        self.logits = torch.empty(0)
         if recipe.opt not in list_optimizers():
             raise UnknownNameError("optimiser", recipe.opt, list_optimizers(), "See timm.optim.list_optimizers().")
         shared, own = loss_parameter_groups(self.loss)
@@ -124,6 +126,7 @@ class Objective:
             outputs = self.processes.gather(wanted)
             targets = self.processes.gather({"targets": targets})["targets"]
             taught = None if taught is None else self.processes.gather({"taught": taught})["taught"]
+        self.logits = outputs["logits"].detach()
         loss: torch.Tensor = self.loss(outputs, targets)
         if taught is not None:
             taken = distillation_loss(outputs["logits"], taught, recipe.temperature)
@@ -147,12 +150,12 @@ class Objective:
             return loss.detach()
         loss.backward()
         if self.sam:
-            terms = self.loss.last
+            terms, logits = self.loss.last, self.logits
             for parameter in self.loss.parameters():
                 parameter.grad = None  # theirs too is the gradient of the second pass alone
             with frozen_statistics(self.model):
                 again = self.sam.second_gradient(lambda: self(images, targets))
-            self.loss.last = terms
+            self.loss.last, self.logits = terms, logits
             if not torch.isfinite(again):
                 return again.detach()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_grad or torch.inf)

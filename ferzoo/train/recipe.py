@@ -27,7 +27,8 @@ class Recipe:
         folds: Cross-validation: this many folds of the training split, 0 for none; the validation split is not used.
         fold: The fold that validates, from 0.
         out: Folder of the run: checkpoint, metrics, log and the state to resume from.
-        init: Weights to start from, a name with a tag or a checkpoint folder; empty for a fresh network.
+        init: Weights to start from, a name with a tag or a checkpoint folder; those of a backbone alone,
+            `timm:resnet18.tv_in1k`, for networks that have one; empty for a fresh network.
         model_kwargs: Further arguments of `create_model`.
         epochs: Passes over the training rows.
         batch_size: Faces a step.
@@ -50,6 +51,9 @@ class Recipe:
         mixup: Alpha of mixup, 0 for none.
         cutmix: Alpha of CutMix, 0 for none; with both, each batch gets one of them.
         balance: `none`, `sampler` to draw every class equally often, or `weights` to weight cross-entropy so.
+        relabel: From this epoch on, counted from 1, a face whose most probable class leads its label's by more than
+            `relabel_margin` gets that class as its label (SCN), with `soft=false`; 0 for never.
+        relabel_margin: Difference of the probabilities.
         flood: Level under which the loss is turned around (Ishida et al. 2020), 0 for none.
         sam: Radius of sharpness-aware minimisation, 0 for none; doubles the cost of a step.
         ema: Decay of the moving average of the weights, which is then what is measured and kept; 0 for none.
@@ -99,6 +103,8 @@ class Recipe:
     mixup: float = 0.0
     cutmix: float = 0.0
     balance: str = "none"
+    relabel: int = 0
+    relabel_margin: float = 0.2
     flood: float = 0.0
     sam: float = 0.0
     ema: float = 0.0

@@ -15,9 +15,9 @@ BALANCES = ("none", "sampler", "weights")
 _POSITIVE = ("epochs", "batch_size", "lr", "temperature")
 _NOT_NEGATIVE = (
     "threads", "workers", "limit", "weight_decay", "clip_grad", "rotation", "mixup", "cutmix", "flood", "sam",
-    "patience", "folds", "fold",
+    "patience", "folds", "fold", "relabel",
 )  # fmt: skip
-_FRACTIONS = ("flip", "erasing", "warmup", "translation", "distill")
+_FRACTIONS = ("flip", "erasing", "warmup", "translation", "distill", "relabel_margin")
 _CHOICES = {"sched": SCHEDULES, "balance": BALANCES}
 
 
@@ -74,6 +74,8 @@ def check_ranges(recipe: Any) -> None:
         raise RecipeError(f"folds must be 2 or more and fold below it, got folds={recipe.folds}, fold={recipe.fold}.")
     if (recipe.mixup or recipe.cutmix) and not recipe.soft:
         raise RecipeError("mixup and cutmix mix labels, which need soft=true.")
+    if recipe.relabel and recipe.soft:
+        raise RecipeError("relabel puts one label in the place of another, which needs soft=false.")
 
 
 def as_type(key: str, value: Any, default: Any) -> Any:
