@@ -14,7 +14,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # mkdocs and the tests load this file by its path
 
-from doc_tools import ablation, bench, code, datasets, losses, mathml, models, weights  # noqa: E402
+from doc_tools import ablation, bench, code, datasets, from_scratch, losses, mathml, models, weights  # noqa: E402
 
 MARKER = re.compile(r"^<!-- table: (?P<name>[^>]+?) -->$", re.M)
 FILLED = re.compile(r"^(?P<marker><!-- table: (?P<name>[^>]+?) -->)\n.*?^<!-- end of table -->$", re.M | re.S)
@@ -23,6 +23,7 @@ TABLES: dict[str, Callable[..., str]] = {
     **bench.TABLES,
     **code.TABLES,
     **datasets.TABLES,
+    **from_scratch.TABLES,
     **losses.TABLES,
     **models.TABLES,
     **weights.TABLES,

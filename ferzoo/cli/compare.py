@@ -15,6 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("model", nargs="+", help="names, checkpoint folders, hf-hub:org/repo, or `all`")
     add_data_arguments(parser, required=False)
+    parser.add_argument(
+        "--converged", action="store_true", help="leave out the accuracy of runs that had not converged, and say why"
+    )
     parser.add_argument("--runs", type=whole_number, default=30, help="timed runs, whose median counts (default: 30)")
     parser.add_argument("--plot", metavar="FILE", help="draw accuracy against latency: FILE.svg or FILE.png")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -37,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
             split=args.split,
             flip=args.flip,
             **reading(args),
+            converged=args.converged,
             runs=args.runs,
             progress=progress,
         )
@@ -57,10 +61,13 @@ def _print(rows: list[dict[str, Any]]) -> None:
                 "model": row["model"],
                 "input": "x".join(map(str, row["input"])),
                 "parameters": f"{row['parameters']:>12,}",
+                "paper's": "" if row["paper_parameters"] is None else f"{row['paper_parameters'] / 1e6:>6.2f} M",
                 "MFLOPs": round(row["flops"] / 1e6, 1),
+                "paper's MFLOPs": "" if row["paper_flops"] is None else f"{row['paper_flops'] / 1e6:>14,.1f}",
                 "latency ms": row["latency_ms"],
                 "accuracy %": "" if row["accuracy"] is None else f"{row['accuracy']:>10.2f}",
                 "unseen %": "" if row["accuracy_unseen"] is None else f"{row['accuracy_unseen']:>8.2f}",
+                "faces seen": "" if row["faces_seen"] is None else f"{row['faces_seen']:>10,}",
                 "on": f"{row['data'] or ''}{', flip' if row['flip'] else ''}",
                 "from": row["measured"] or "",
             }
@@ -69,6 +76,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
     )
     threads = f"{rows[0]['threads']} CPU thread{'s' if rows[0]['threads'] > 1 else ''}"
     print(f"\nlatency: median of one image, batch of one, float32, eager, {threads}, on this machine")
+    print("paper's: as printed, at the paper's own input size and class count (`ferzoo info` measures there)")
     for row in rows:
         if row["note"]:
             print(f"{row['model']}: {row['note']}")

@@ -14,11 +14,13 @@ from ..data.canvas import Canvas
 from ..deploy.profile import profile
 from ..errors import DataError, WeightsNotFoundError
 from ..labels import label_names
+from ..models.papers import PAPERS
 from ..registry.factory import create_model, list_models
 from ..registry.load import load_model
 from ..weights.configs import Checkpoint, checkpoints
 from ..weights.resolve import default_tag
 from .chart import Mark, accuracy_latency_chart
+from .convergence import read_trained
 from .evaluate import evaluate
 from .measured import Progress, read_measured
 
@@ -35,6 +37,7 @@ def compare(
     strict: bool = True,
     skip_damaged: bool = False,
     compare_with_train: bool = True,
+    converged: bool = False,
     runs: int = 30,
     progress: Progress | None = None,
 ) -> list[dict[str, Any]]:
@@ -50,15 +53,18 @@ def compare(
         strict: As in `read_measured`.
         skip_damaged: As in `read_measured`.
         compare_with_train: As in `read_measured`.
+        converged: Leave the accuracy of a run out that had not converged: its validation loss still fell by over
+            `MAX_FALL` in the last tenth of its epochs, or its accuracy is below `MIN_ACCURACY`.
         runs: Timed runs of one image; the median counts.
         progress: Told what is being done.
 
     Returns:
         A row a network: `model`; `input`, channels, height and width; `parameters`; `flops` as fvcore counts them;
-        `latency_ms` of one image, in float32 and eager mode, with `threads` CPU threads; `accuracy` and
-        `accuracy_unseen` in percent on `rows` rows, None where there is none; `data`, what it was measured on;
-        `measured`, where the figure is from: `here`, `hub_configs`, `metrics.json` or nothing; `flip`; `note`, why
-        there is no accuracy.
+        `paper_parameters` and `paper_flops`, what is printed of it in the paper's setting, None where nothing is;
+        `faces_seen` in training, None where its folder does not say; `latency_ms` of one image, in float32 and eager
+        mode, with `threads` CPU threads; `accuracy` and `accuracy_unseen` in percent on `rows` rows, None where there
+        is none; `data`, what it was measured on; `measured`, where the figure is from: `here`, `hub_configs`,
+        `metrics.json` or nothing; `flip`; `note`, why there is no accuracy.
 
     Raises:
         DataError: If the data cannot be read.
@@ -87,6 +93,7 @@ def compare(
             "input": list(figures.input_size),
             "parameters": figures.parameters,
             "flops": figures.flops,
+            **_printed(network),
             "latency_ms": figures.latency_ms,
             "threads": figures.threads,
         }
@@ -103,8 +110,18 @@ def compare(
                 note = str(error)
         else:
             note = "no weights here"
+        history = read_trained(Path(name))
+        if converged and history and history.unfinished:
+            found, note = {}, "; ".join(filter(None, (note, history.unfinished)))
+        row["faces_seen"] = history.faces_seen if history else None
         rows.append({**row, **_accuracy(found, flip), "note": note})
     return rows
+
+
+def _printed(network: Any) -> dict[str, Any]:
+    """What the papers print of a network's size."""
+    paper = PAPERS.get(network.pretrained_cfg.get("architecture", ""))
+    return {"paper_parameters": paper and paper.parameters, "paper_flops": paper and paper.flops}
 
 
 def _load(name: str) -> tuple[Any, bool, Mapping[str, Any]]:

@@ -185,6 +185,8 @@ class Run:
             "accuracy": result["accuracy"],
             "accuracy_unseen": result["unseen"]["accuracy"],
             "macro_f1": result["macro_f1"],
+            "nll": result["nll"],
+            "faces_seen": self.epoch * self.steps * self.recipe.batch_size,
             "lr": self.objective.optimizer.param_groups[0]["lr"],
             "seconds": round(time.monotonic() - start, 1),
             "size": size,

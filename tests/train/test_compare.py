@@ -83,6 +83,24 @@ def test_accuracy_of_a_checkpoint_folder(tmp_path: Path, no_profile: None) -> No
     assert (row["accuracy"], row["data"], row["measured"]) == (75.0, "ferplus validation", "metrics.json")
 
 
+def test_what_a_run_says_of_its_training(tmp_path: Path, no_profile: None) -> None:
+    model = ferzoo.create_model("lanmsff")
+    cfg = {k: v for k, v in model.pretrained_cfg.items() if k not in ("file", "hf_hub_id", "url", "tag")}
+    cfg |= {"architecture": "lanmsff", "num_classes": 8, "label_names": FERPLUS}
+    write_checkpoint(tmp_path, model, cfg, {"labels": "ferplus"})
+    write_json(tmp_path / "metrics.json", {"split": "validation", **PLAIN, "accuracy": 81.0})
+    history = [
+        {"size": 48, "accuracy": 80.0, "nll": 0.70, "faces_seen": 64},
+        {"size": 48, "accuracy": 81.0, "nll": 0.60, "faces_seen": 128},
+    ]
+    write_json(tmp_path / "history.json", history)
+    [row] = compare([str(tmp_path)])
+    assert (row["accuracy"], row["faces_seen"], row["paper_parameters"]) == (81.0, 128, 360_000)
+    [row] = compare([str(tmp_path)], converged=True)
+    assert (row["accuracy"], row["measured"], row["faces_seen"]) == (None, None, 128)
+    assert row["note"] == "not converged: its validation loss fell from 0.7000 to 0.6000 in the last epoch"
+
+
 def test_accuracy_measured_here(no_profile: None, monkeypatch: pytest.MonkeyPatch) -> None:
     faces = pictures([0, 1, 2, 7], [0, 1, 3, 7], FERPLUS)
     networks: dict[str, tuple] = {
