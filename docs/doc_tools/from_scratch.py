@@ -18,7 +18,7 @@ def from_scratch() -> str:
     if not RESULTS.is_file():
         return NO_RUN
     found = json.loads(RESULTS.read_text(encoding="utf-8"))
-    header = ("network", "input", "parameters", "paper's", "MFLOPs", "paper's", "latency ms")
+    header = ("network", "input", "parameters", "in the paper", "MFLOPs", "of these in the paper", "latency ms")
     header += ("faces seen", "accuracy, all rows, %", "unseen rows, %")
     threads = found[0]["threads"]
     notes = [f"- `{Path(row['model']).name}`: {row['note']}" for row in found if row["note"]]

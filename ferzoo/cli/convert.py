@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="classes of its classifier (default: read off the weights)",
     )
     parser.add_argument("--img-size", type=whole_number, help="input side in pixels, for networks that have to know it")
+    parser.add_argument("--num-heads", type=whole_number, help="attention heads, for ddamfn and dan")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -27,16 +28,16 @@ def run(args: argparse.Namespace) -> int:
     """Convert, and say how to load the result."""
     from ..hub.convert import convert
 
-    kwargs = {"img_size": args.img_size} if args.img_size else {}
+    kwargs = {k: value for k in ("img_size", "num_heads") if (value := getattr(args, k))}
     result = convert(args.source, args.target, args.model, args.num_classes, **kwargs)
     if args.json:
         print_json(result)
         return 0
     dropped = f", {result['dropped']} unused ones of the release left out" if result["dropped"] else ""
     print(f"{result['file']}: {result['tensors']} tensors of {result['model']}{dropped}.")
-    size = f", img_size={args.img_size}" if args.img_size else ""
+    given = "".join(f", {name}={value}" for name, value in kwargs.items())
     print(
-        f'Load it with ferzoo.create_model("{result["model"]}", num_classes={result["num_classes"]}{size}, '
+        f'Load it with ferzoo.create_model("{result["model"]}", num_classes={result["num_classes"]}{given}, '
         f'checkpoint_path="{result["file"]}")'
     )
     return 0

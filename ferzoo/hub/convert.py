@@ -95,9 +95,7 @@ def _count_classes(tensors: dict[str, torch.Tensor], model: nn.Module, path: Pat
     except CheckpointError as error:
         if not found:
             return 0
-        raise CheckpointError(
-            f"{path}: the class count is not clear from {found}; give it with --num-classes."
-        ) from error
+        raise CheckpointError(f"{path}: {error}") from error
 
 
 def _classes_by_rules(tensors: dict[str, torch.Tensor], model: nn.Module) -> int:
@@ -138,7 +136,14 @@ def convert(
     if num_classes is None:
         num_classes = _count_classes(tensors, network, source)
     network = create_model(model, num_classes=num_classes, **kwargs)
-    out = _filter(network)(dict(tensors), network)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", CheckpointWarning)
+            out = _filter(network)(dict(tensors), network)
+    except CheckpointWarning as warning:
+        raise CheckpointError(
+            f"{source} has a classifier of {warning.classes} classes, not {num_classes}: leave --num-classes out."
+        ) from warning
     try:
         network.load_state_dict(out, strict=True)
     except RuntimeError as error:

@@ -68,7 +68,7 @@ class RankRegularisationLoss(FerLoss):
             raise LossError(f"RankRegularisationLoss takes one importance a face (N,), got {tuple(importance.shape)}.")
         importance = importance.flatten().to(self.dtype_for(importance))
         # 0.7 * 90 is a little less than 63.
-        high = math.floor(round(self.share * len(importance), 6))
+        high = min(math.floor(round(self.share * len(importance), 6)), len(importance) - 1)
         if high == 0:
             return 0.0 * importance.sum()
         ranked = importance.sort(descending=True).values

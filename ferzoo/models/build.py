@@ -76,7 +76,7 @@ def convert_state_dict(
     """Bring a checkpoint to a network's own names, and check that nothing is missing or left over.
 
     Takes the names of the network as they are. A classifier of another class count is dropped, as timm
-    does; nothing else may differ.
+    does, and a checkpoint without any leaves the network's; nothing else may differ.
 
     Args:
         state_dict: Tensors by name, the network's own or the authors' released ones; the prefix
@@ -101,9 +101,13 @@ def convert_state_dict(
     out = renamed
     if getattr(model, "global_pool", None) == "":
         out = {name: tensor for name, tensor in out.items() if name in own or not name.startswith("pool.")}
+    # A backbone that was kept without its classifier leaves the network's as it is.
+    optional = [name for name in own if name.startswith(CLASSIFIER)]
+    if any(name.startswith(CLASSIFIER) for name in out):
+        optional = ["head.weight", "head.bias"]
     dropped = _fit_classifier(out, own)
     _fit_grey_stem(out, model)
-    _check_keys(out, own, model, optional={"head.weight", "head.bias", *dropped})
+    _check_keys(out, own, model, optional={*optional, *dropped})
     return out
 
 

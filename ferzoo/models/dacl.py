@@ -11,7 +11,7 @@ from torch import nn
 from ..errors import InputSizeError
 from ..registry.register import register_model
 from .build import StateDict, build_model, convert_state_dict, default_cfgs_for
-from .resnet18 import ResNet18, layer_renames
+from .resnet18 import ResNet18
 
 __all__ = ["DACL", "checkpoint_filter_fn", "dacl"]
 
@@ -93,7 +93,7 @@ class DACL(ResNet18):
 
 
 _RENAMES = [
-    *layer_renames(("conv1", "bn1", *(f"layer{i}" for i in range(1, 5)))),
+    *ResNet18.backbone_renames,
     (r"^attention_heads\.", "attention.9."),
     (r"^attention\.", "pool.attention."),
     (r"^fc\.", "head."),

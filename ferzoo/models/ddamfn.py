@@ -90,7 +90,9 @@ class DDAMFN(MFN):
         Raises:
             CheckpointError: If it is another network; names what does not fit.
         """
-        take_backbone(self, backbone.state_dict(), type(backbone).__name__, unused=("pool.", "head."))
+        head = ("pool.", "head.")
+        needed = [name for name in self.state_dict() if not name.startswith(head)]
+        take_backbone(self, backbone.state_dict(), type(backbone).__name__, needed, unused=head)
 
     @torch.jit.ignore
     def pool_outputs(self, features: torch.Tensor) -> dict[str, torch.Tensor]:

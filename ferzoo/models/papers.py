@@ -48,7 +48,7 @@ PAPERS: dict[str, Paper] = {
         "The released network, whose goldens match, has more parameters than the paper prints.",
     ),
     "mobilefacenet": Paper(
-        "printed in the tables of the peers",
+        "the tables of later papers",
         (3, 112, 112),
         0,
         1.148e6,
@@ -62,10 +62,10 @@ PAPERS: dict[str, Paper] = {
         4.11e6,
         551.22e6,
     ),
-    "dan": Paper("printed in the tables of the peers", (3, 224, 224), 7, 19.72e6, 2.23e9),
-    "scn": Paper("printed in the tables of the peers", (3, 224, 224), 7, 11.18e6, 1.82e9),
+    "dan": Paper("the tables of later papers", (3, 224, 224), 7, 19.72e6, 2.23e9),
+    "scn": Paper("the tables of later papers", (3, 224, 224), 7, 11.18e6, 1.82e9),
     "ran": Paper(
-        "printed in the tables of the peers",
+        "the tables of later papers",
         (3, 224, 224),
         7,
         11.19e6,
@@ -73,13 +73,13 @@ PAPERS: dict[str, Paper] = {
         "Six times the FLOPs of ResNet-18 are 10.9 G; how the printed ones were counted is not stated.",
     ),
     "dacl": Paper(
-        "printed in the tables of the peers",
+        "the tables of later papers",
         (3, 224, 224),
         7,
         103.04e6,
         1.91e9,
         "The printed FLOPs count the attention, which only the loss is given; the forward pass leaves it out.",
     ),
-    "ma_net": Paper("printed in the tables of the peers", (3, 224, 224), 7, 50.54e6, 3.65e9),
+    "ma_net": Paper("the tables of later papers", (3, 224, 224), 7, 50.54e6, 3.65e9),
     "lanmsff": Paper("Ezati et al. 2024, arXiv 2403.14318", (1, 64, 64), 8, 0.36e6),
 }

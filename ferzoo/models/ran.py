@@ -13,7 +13,7 @@ from torch import nn
 
 from ..registry.register import register_model
 from .build import Rename, StateDict, build_model, convert_state_dict, default_cfgs_for
-from .resnet18 import ResNet18, layer_renames, resnet18_parts
+from .resnet18 import RESNET_PARTS, ResNet18, layer_renames, resnet18_parts
 
 __all__ = ["RAN", "checkpoint_filter_fn", "ran"]
 
@@ -124,9 +124,7 @@ class RAN(ResNet18):
 
     native_pool = "head"
     num_regions = REGIONS
-    backbone_renames: tuple[Rename, ...] = tuple(
-        layer_renames(("conv1", "bn1", *(f"layer{i}" for i in range(1, 5))), inner="0.")
-    )
+    backbone_renames: tuple[Rename, ...] = tuple(layer_renames(RESNET_PARTS, inner="0."))
 
     def __init__(
         self,

@@ -14,7 +14,10 @@ from .backbone import take_backbone
 from .base import FerModel
 from .build import Rename, StateDict, rename
 
-__all__ = ["ResNet18", "layer_renames", "resnet18_parts"]
+__all__ = ["RESNET_PARTS", "ResNet18", "layer_renames", "resnet18_parts"]
+
+#: A ResNet's names of its stem and layers.
+RESNET_PARTS = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
 
 
 def resnet18_parts(
@@ -73,7 +76,7 @@ class ResNet18(FerModel):
     #: Channels of the layers; the stem has those of the first.
     widths = (64, 128, 256, 512)
     #: timm's names to those of this network, for `load_backbone`.
-    backbone_renames: tuple[Rename, ...] = tuple(layer_renames(("conv1", "bn1", *(f"layer{i}" for i in range(1, 5)))))
+    backbone_renames: tuple[Rename, ...] = tuple(layer_renames(RESNET_PARTS))
 
     def __init__(
         self,
@@ -109,7 +112,9 @@ class ResNet18(FerModel):
         Raises:
             CheckpointError: If it is another network; names what does not fit.
         """
-        take_backbone(self, self.from_resnet18(backbone.state_dict()), type(backbone).__name__, unused=("fc.",))
+        whole = ResNet(BasicBlock, (2, 2, 2, 2), num_classes=0, device=torch.device("meta"))
+        needed = self.from_resnet18(whole.state_dict())
+        take_backbone(self, self.from_resnet18(backbone.state_dict()), type(backbone).__name__, needed, ("fc.",))
 
     @torch.jit.ignore
     def from_resnet18(self, state_dict: StateDict) -> dict[str, torch.Tensor]:

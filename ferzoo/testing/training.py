@@ -59,6 +59,8 @@ def _gradients(subject: ModelSubject, report: Report) -> None:
     names = dict(model.named_parameters())
     for name in sorted(exempt - set(names)):
         report.fail(f"loss_only_parameters names {name}, which is no parameter")
+    for name in sorted(exempt & set(names)):
+        report.expect(names[name].grad is None, f"loss_only_parameters names {name}, which reaches the logits")
     if exempt:
         model.zero_grad()
         torch.stack([value.sum() for value in model.forward_train(x).values()]).sum().backward()

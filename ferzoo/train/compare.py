@@ -16,7 +16,7 @@ from ..errors import DataError, WeightsNotFoundError
 from ..labels import label_names
 from ..models.papers import PAPERS
 from ..registry.factory import create_model, list_models
-from ..registry.load import load_model
+from ..registry.load import is_folder, load_model
 from ..weights.configs import Checkpoint, checkpoints
 from ..weights.resolve import default_tag
 from .chart import Mark, accuracy_latency_chart
@@ -53,8 +53,8 @@ def compare(
         strict: As in `read_measured`.
         skip_damaged: As in `read_measured`.
         compare_with_train: As in `read_measured`.
-        converged: Leave the accuracy of a run out that had not converged: its validation loss still fell by over
-            `MAX_FALL` in the last tenth of its epochs, or its accuracy is below `MIN_ACCURACY`.
+        converged: Leave the accuracy of a run's folder out where the run did not end, its validation loss still fell by
+            over `MAX_FALL` in the last tenth of its epochs, its accuracy is below `MIN_ACCURACY`, or nothing says so.
         runs: Timed runs of one image; the median counts.
         progress: Told what is being done.
 
@@ -110,7 +110,7 @@ def compare(
                 note = str(error)
         else:
             note = "no weights here"
-        history = read_trained(Path(name))
+        history = read_trained(Path(name)) if is_folder(name) else None
         if converged and history and history.unfinished:
             found, note = {}, "; ".join(filter(None, (note, history.unfinished)))
         row["faces_seen"] = history.faces_seen if history else None

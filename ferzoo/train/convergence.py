@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,9 @@ __all__ = ["MAX_FALL", "MIN_ACCURACY", "Trained", "read_trained"]
 
 #: Validation accuracy in percent below which a run does not count as converged.
 MIN_ACCURACY = 75.0
-#: Largest fall of the validation loss over the last tenth of the epochs, as a fraction of what it was before them.
+#: Largest fall of the validation loss over the last tenth of the epochs, two at least, as a fraction of what it was.
 MAX_FALL = 0.01
+_NOT = "not converged"
 
 
 @dataclass(frozen=True)
@@ -30,34 +30,39 @@ class Trained:
     unfinished: str
 
 
-def read_trained(folder: Path) -> Trained | None:
-    """Read the history of a run's folder.
+def read_trained(folder: Path) -> Trained:
+    """Read what a run's folder says of its training: `history.json` and `recipe.json`."""
+    history, recipe = _read(folder / "history.json", list), _read(folder / "recipe.json", dict)
+    if not history or not recipe or not all(isinstance(entry, dict) for entry in history):
+        return Trained(None, f"{_NOT}: the folder has no history.json and recipe.json of a run")
+    seen = history[-1].get("faces_seen")
+    return Trained(seen if isinstance(seen, int) else None, _unfinished(history, recipe))
 
-    Returns:
-        None where there is none, as in a checkpoint that was published without it.
-    """
+
+def _read(path: Path, kind: type) -> Any:
+    """The content of a JSON file; None where it is not there, damaged or something else."""
     try:
-        history = json.loads((folder / "history.json").read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    if not isinstance(history, list) or not history or not all(isinstance(entry, dict) for entry in history):
-        return None
-    seen = history[-1].get("faces_seen")
-    return Trained(seen if isinstance(seen, int) else None, _unfinished(history))
+    return content if isinstance(content, kind) else None
 
 
-def _unfinished(history: Sequence[Mapping[str, Any]]) -> str:
-    last = history[-1]
-    # Losses of another input size are of another task.
-    losses = [entry.get("nll", math.nan) for entry in history if entry.get("size") == last.get("size")]
-    if len(losses) < 2 or not all(math.isfinite(loss) for loss in losses):
-        return "not converged: its history has no validation loss of two epochs or more at its last size"
-    tail = max(1, len(losses) // 10)
+def _unfinished(history: Sequence[Mapping[str, Any]], recipe: Mapping[str, Any]) -> str:
+    epochs = recipe.get("epochs", 0)
+    # With `patience` a run may end earlier.
+    if len(history) < epochs and not recipe.get("patience"):
+        return f"{_NOT}: it stopped after {len(history)} of {epochs} epochs"
+    # Figures of another input size are of another task.
+    last = [entry for entry in history if entry.get("size") == history[-1].get("size")]
+    losses = [entry["nll"] for entry in last if isinstance(entry.get("nll"), float)]
+    tail = max(2, len(last) // 10)
+    if len(losses) < len(last) or len(losses) <= tail:
+        return f"{_NOT}: its history has no validation loss of {tail + 1} epochs at its last size"
     before, after = min(losses[:-tail]), min(losses[-tail:])
     if after < before * (1 - MAX_FALL):
-        epochs = "epoch" if tail == 1 else f"{tail} epochs"
-        return f"not converged: its validation loss fell from {before:.4f} to {after:.4f} in the last {epochs}"
-    best = max(entry.get("accuracy", 0.0) for entry in history)
+        return f"{_NOT}: its validation loss fell from {before:.4f} to {after:.4f} in the last {tail} epochs"
+    best = max(entry.get("accuracy", 0.0) for entry in last)
     if best < MIN_ACCURACY:
-        return f"not converged: its validation accuracy is {best:.2f} %, below {MIN_ACCURACY:.0f} %"
+        return f"{_NOT}: its validation accuracy is {best:.2f} %, below {MIN_ACCURACY:.0f} %"
     return ""

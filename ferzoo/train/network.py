@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import CheckpointError, RecipeError
+from ..models.build import CLASSIFIER
 from ..registry.factory import create_model
 from ..registry.load import load_model
 from .recipe import Recipe
@@ -39,7 +40,7 @@ def _start_from(recipe: Recipe, model: Any) -> None:
         return
     state, mine = source.state_dict(), model.state_dict()
     shared = {k: v for k, v in state.items() if k in mine and v.shape == mine[k].shape}
-    lacking = [k for k in mine if k not in shared and not k.startswith(("head.", "head_norm."))]
+    lacking = [k for k in mine if k not in shared and not k.startswith(CLASSIFIER)]
     if lacking:
         raise RecipeError(f"init={recipe.init} does not fit {recipe.model}: it lacks {', '.join(lacking[:5])}.")
     model.load_state_dict({**mine, **shared})

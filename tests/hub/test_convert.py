@@ -86,9 +86,9 @@ def test_misfits_write_nothing(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["in.safetensors"]
 
 
-def test_two_possible_classifiers_ask_for_the_count(tmp_path: Path) -> None:
+def test_a_second_classifier_is_named(tmp_path: Path) -> None:
     _, state = released_lanmsff(8)
     state |= {"extra.weight": torch.zeros(3, 156), "extra.bias": torch.zeros(3)}
     torch.save(state, tmp_path / "in.pth")
-    with pytest.raises(CheckpointError, match="num-classes"):
+    with pytest.raises(CheckpointError, match="unexpected: extra.weight, extra.bias"):
         convert(tmp_path / "in.pth", tmp_path / "out.safetensors", "lanmsff")

@@ -25,6 +25,7 @@ def test_rank_regularisation(count: int, margin: float, share: float) -> None:
     assert loss(a).item() == pytest.approx(expected, abs=1e-12)
     assert loss(a[:, None]).item() == loss(a).item()
     assert loss({"importance": a, "logits": a}).item() == loss(a).item()
+    assert ferzoo.create_loss("rank_regularisation", share=1 - 1e-9)(a).isfinite()
 
 
 def test_region_bias() -> None:

@@ -13,7 +13,7 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 import ferzoo
@@ -204,6 +204,27 @@ def test_another_class_count_drops_every_class_sized_tensor() -> None:
         filtered("ma_net", state, build("ma_net", num_classes=7))
 
 
+@pytest.mark.usefixtures("shrunk")
+@pytest.mark.parametrize("name", sorted(COUNTS))
+def test_a_checkpoint_without_classifier_leaves_the_network_s(name: str, tmp_path: Path) -> None:
+    source, path = ferzoo.create_model(name, num_classes=0), tmp_path / "backbone.safetensors"
+    save_file(source.state_dict(), path)
+    model = ferzoo.create_model(name, pretrained=True, num_classes=5, pretrained_cfg_overlay={"file": str(path)})
+    own = model.state_dict()
+    assert all(torch.equal(own[key], value) for key, value in source.state_dict().items())
+
+
+@needs_goldens
+def test_what_does_not_convert_says_why(tmp_path: Path) -> None:
+    _, state, _ = released("dan")
+    torch.save({k: v.float() for k, v in state.items()}, tmp_path / "in.pth")
+    with pytest.raises(CheckpointError, match="does not fit SCN; missing"):
+        convert(tmp_path / "in.pth", tmp_path / "out.safetensors", "scn")
+    with pytest.raises(CheckpointError, match="a classifier of 7 classes, not 5: leave --num-classes out"):
+        convert(tmp_path / "in.pth", tmp_path / "out.safetensors", "dan", num_classes=5)
+    assert not (tmp_path / "out.safetensors").exists()
+
+
 @needs_goldens
 @pytest.mark.parametrize("name", ["dan", "scn"])
 def test_a_checkpoint_of_the_authors_converts(name: str, tmp_path: Path) -> None:
@@ -230,6 +251,9 @@ def test_weights_of_timm_s_resnet18_load() -> None:
         assert all(torch.equal(head[k], v) for k, v in model.head.state_dict().items())
     with pytest.raises(CheckpointError, match="ResNet is not the backbone of RAN"):
         model.load_backbone(timm.create_model("resnet34"))
+    shorter = timm.models.resnet.ResNet(timm.models.resnet.BasicBlock, (1, 1, 1, 1))
+    with pytest.raises(CheckpointError, match="do not fit or are not there"):
+        model.load_backbone(shorter)
     local = build("ma_net")
     local.load_backbone(source)
     for patch in local.stages[2][0].local:

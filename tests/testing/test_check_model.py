@@ -52,6 +52,7 @@ def test_checks_leave_the_random_numbers_alone() -> None:
         (tiny.WrongMap, "intermediates", r"map 0 of forward_intermediates\(x\) differs"),
         (tiny.NeverStops, "intermediates", "stop_early=True runs the last stage"),
         (tiny.KeepsAll, "prune", "keeps a classifier of 78 parameters"),
+        (tiny.Pretends, "gradients", "loss_only_parameters names head.bias, which reaches the logits"),
         (tiny.Unused, "gradients", "extra gets no gradient"),
         (tiny.Cut, "gradients", "the gradient of extra is all zero at 4 initialisations"),
         (tiny.NoRecompute, "checkpointing", "recomputes nothing"),

@@ -89,16 +89,15 @@ def test_what_a_run_says_of_its_training(tmp_path: Path, no_profile: None) -> No
     cfg |= {"architecture": "lanmsff", "num_classes": 8, "label_names": FERPLUS}
     write_checkpoint(tmp_path, model, cfg, {"labels": "ferplus"})
     write_json(tmp_path / "metrics.json", {"split": "validation", **PLAIN, "accuracy": 81.0})
-    history = [
-        {"size": 48, "accuracy": 80.0, "nll": 0.70, "faces_seen": 64},
-        {"size": 48, "accuracy": 81.0, "nll": 0.60, "faces_seen": 128},
-    ]
+    losses = (0.70, 0.65, 0.60)
+    history = [{"size": 48, "accuracy": 81.0, "nll": n, "faces_seen": 64 * i} for i, n in enumerate(losses, start=1)]
     write_json(tmp_path / "history.json", history)
+    write_json(tmp_path / "recipe.json", {"epochs": 3})
     [row] = compare([str(tmp_path)])
-    assert (row["accuracy"], row["faces_seen"], row["paper_parameters"]) == (81.0, 128, 360_000)
+    assert (row["accuracy"], row["faces_seen"], row["paper_parameters"]) == (81.0, 192, 360_000)
     [row] = compare([str(tmp_path)], converged=True)
-    assert (row["accuracy"], row["measured"], row["faces_seen"]) == (None, None, 128)
-    assert row["note"] == "not converged: its validation loss fell from 0.7000 to 0.6000 in the last epoch"
+    assert (row["accuracy"], row["measured"], row["faces_seen"]) == (None, None, 192)
+    assert row["note"] == "not converged: its validation loss fell from 0.7000 to 0.6000 in the last 2 epochs"
 
 
 def test_accuracy_measured_here(no_profile: None, monkeypatch: pytest.MonkeyPatch) -> None:

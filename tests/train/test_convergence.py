@@ -20,28 +20,39 @@ def history(losses: list[float], accuracy: float = 80.0, sizes: list[int] | None
 
 
 @pytest.mark.parametrize(
-    ("entries", "reason"),
+    ("entries", "recipe", "reason"),
     [
-        (history([0.9, 0.7, 0.6, 0.599]), ""),
-        (history([0.9, 0.7, 0.6, 0.65]), ""),
-        (history([0.9, 0.7, 0.6, 0.59]), "fell from 0.6000 to 0.5900 in the last epoch"),
-        (history([1.0] * 17 + [0.9, 0.9, 0.8]), "fell from 0.9000 to 0.8000 in the last 2 epochs"),
-        (history([0.9, 0.7, 0.6, 0.6], accuracy=74.99), "accuracy is 74.99 %, below 75 %"),
-        (history([0.9, 0.7, 0.5], sizes=[48, 48, 64]), "two epochs or more at its last size"),
-        (history([0.9, 0.7, 0.5, 0.5], sizes=[48, 48, 64, 64]), ""),
-        ([{"accuracy": 80.0, "size": 48}] * 3, "no validation loss"),
+        (history([0.9, 0.7, 0.6, 0.599, 0.598]), {"epochs": 5}, ""),
+        (history([0.9, 0.7, 0.6, 0.65, 0.7]), {"epochs": 5}, ""),
+        (history([0.9, 0.7, 0.6, 0.595, 0.59]), {"epochs": 5}, "fell from 0.6000 to 0.5900 in the last 2 epochs"),
+        (history([1.0] * 27 + [0.9, 0.9, 0.8]), {"epochs": 30}, "fell from 1.0000 to 0.8000 in the last 3 epochs"),
+        (history([0.9, 0.6, 0.6, 0.6], accuracy=74.99), {"epochs": 4}, "accuracy is 74.99 %, below 75 %"),
+        (history([0.9, 0.6, 0.6, 0.61]), {"epochs": 12}, "stopped after 4 of 12 epochs"),
+        (history([0.9, 0.6, 0.6, 0.61]), {"epochs": 12, "patience": 2}, ""),
+        (history([0.9, 0.7, 0.5], sizes=[48, 48, 64]), {"epochs": 3}, "of 3 epochs at its last size"),
+        (history([0.9, 0.7, 0.5, 0.5, 0.5], sizes=[48, 48, 64, 64, 64]), {"epochs": 5}, ""),
+        ([{"accuracy": 80.0, "size": 48}] * 3, {"epochs": 3}, "no validation loss"),
+        ([{"accuracy": 80.0, "size": 48, "nll": None}] * 3, {"epochs": 3}, "no validation loss"),
+        # Another size is another task.
+        (
+            [*history([0.5], 90.0, [32]), *history([0.9, 0.9, 0.9], 60.0)],
+            {"epochs": 4},
+            "accuracy is 60.00 %, below 75 %",
+        ),
     ],
 )
-def test_what_counts(tmp_path: Path, entries: list[dict[str, Any]], reason: str) -> None:
+def test_what_counts(tmp_path: Path, entries: list[dict[str, Any]], recipe: dict[str, int], reason: str) -> None:
     (tmp_path / "history.json").write_text(json.dumps(entries), encoding="utf-8")
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe), encoding="utf-8")
     found = read_trained(tmp_path)
-    assert found is not None
     assert reason in found.unfinished and bool(reason) == bool(found.unfinished)
     assert found.faces_seen == entries[-1].get("faces_seen")
 
 
 @pytest.mark.parametrize("text", [None, "", "{}", "[]", "[1]"])
-def test_no_history_is_no_run(tmp_path: Path, text: str | None) -> None:
+def test_without_a_history_nothing_is_known(tmp_path: Path, text: str | None) -> None:
+    (tmp_path / "recipe.json").write_text('{"epochs": 1}', encoding="utf-8")
     if text is not None:
         (tmp_path / "history.json").write_text(text, encoding="utf-8")
-    assert read_trained(tmp_path) is None
+    found = read_trained(tmp_path)
+    assert found.faces_seen is None and "no history.json" in found.unfinished

@@ -32,7 +32,7 @@ def test_it_loads(path: Path) -> None:
 @pytest.mark.parametrize("name", PEERS)
 def test_a_step_moves_every_parameter(name: str) -> None:
     """All losses of a peer's recipe take what the network gives, and together reach all of it."""
-    given = Recipe.load(PAPERS / f"{name}.rafdb.yaml", ["sizes={0: 64}", "device=cpu", "sam=0", "weight_decay=0"])
+    given = Recipe.load(PAPERS / f"{name}.rafdb.yaml", ["sizes={0: 64}", "device=cpu", "weight_decay=0"])
     recipe = dataclasses.replace(given, model_kwargs={"img_size": 64})
     torch.manual_seed(0)
     rows = faces(8, 0)
