@@ -14,7 +14,18 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # mkdocs and the tests load this file by its path
 
-from doc_tools import ablation, bench, code, datasets, from_scratch, losses, mathml, models, weights  # noqa: E402
+from doc_tools import (  # noqa: E402
+    ablation,
+    bench,
+    code,
+    datasets,
+    from_scratch,
+    gallery,
+    losses,
+    mathml,
+    models,
+    weights,
+)
 
 MARKER = re.compile(r"^<!-- table: (?P<name>[^>]+?) -->$", re.M)
 FILLED = re.compile(r"^(?P<marker><!-- table: (?P<name>[^>]+?) -->)\n.*?^<!-- end of table -->$", re.M | re.S)
@@ -24,6 +35,7 @@ TABLES: dict[str, Callable[..., str]] = {
     **code.TABLES,
     **datasets.TABLES,
     **from_scratch.TABLES,
+    **gallery.TABLES,
     **losses.TABLES,
     **models.TABLES,
     **weights.TABLES,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -30,6 +30,12 @@ def _count(value: float | None) -> str:
 
 def _million(value: float | None) -> str:
     return "not printed" if value is None else f"{value / 1e6:.2f} M"
+
+
+def arxiv(cfg: Mapping[str, Any]) -> str:
+    """The link to a cfg's paper on arXiv; empty where it names none."""
+    ids = cfg.get("paper_ids") or ""
+    return ids and f"[{ids.replace(':', ' ')}](https://arxiv.org/abs/{ids.partition(':')[2]})"
 
 
 def readme_models() -> str:
@@ -80,9 +86,8 @@ def model(name: str) -> str:
     network, paper = _build(name), PAPERS.get(name)
     cfg = network.pretrained_cfg
     lines = [("paper", cfg.get("paper_name") or "")]
-    if ids := cfg.get("paper_ids"):
-        number = ids.partition(":")[2]
-        lines.append(("", f"[{ids.replace(':', ' ')}](https://arxiv.org/abs/{number})"))
+    if link := arxiv(cfg):
+        lines.append(("", link))
     if url := cfg.get("origin_url"):
         lines.append(("origin", f"<{url}>"))
     any_size = getattr(network, "img_size", None) is None

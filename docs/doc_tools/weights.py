@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ferzoo.weights.configs import Checkpoint, checkpoints
+from ferzoo.weights.configs import Checkpoint, checkpoints, wheel_folder
 
 from .common import rows
 
@@ -64,16 +64,19 @@ def confusion() -> str:
     return "\n\n".join(parts) or NO_WEIGHTS
 
 
+def source(checkpoint: Checkpoint) -> str:
+    """Where a checkpoint's weights come from."""
+    if (wheel_folder() / checkpoint.file).is_file():
+        return "this package"
+    return f"the Hub, {checkpoint.repo}" if checkpoint.repo else "`hub_configs/weights` of the repository"
+
+
 def files() -> str:
     """Facts of every checkpoint: description, licence, labels, sha256, source, preprocessing, training."""
-    from ferzoo.weights.configs import wheel_folder
-
     parts = []
     for c in checkpoints().values():
-        shipped = (wheel_folder() / c.file).is_file()
-        where = f"the Hub, {c.repo}" if c.repo else "`hub_configs/weights` of the repository"
         facts: dict[str, Any] = {"licence": c.license, "classes": f"`{c.labels}`", "sha256": f"`{c.sha256}`"}
-        facts["from"] = "this package" if shipped else where
+        facts["from"] = source(c)
         for title, values in (("cfg", c.cfg), ("ferzoo", c.ferzoo), ("training", c.training)):
             facts |= {f"{title}: {k}": v if isinstance(v, str) else f"`{json.dumps(v)}`" for k, v in values.items()}
         parts.append(f"### {c.name}\n\n{c.description}\n\n{rows(('fact', ''), list(facts.items()))}")

@@ -1,0 +1,183 @@
+"""The model gallery: a plot of all checkpoints, a table that can be sorted, and a card for each network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from html import escape
+from typing import Any
+from urllib.parse import urlsplit
+
+import ferzoo
+from ferzoo.weights.configs import Checkpoint, checkpoints
+
+from .common import own, rows
+from .gallery_confusion import confusion
+from .gallery_facts import Facts, across, code_licence, data_of, default_checkpoint, facts, facts_of, headline
+from .gallery_latency import Latency, in_setting, latencies, of, shared_setting
+from .gallery_plot import Point, plot
+from .gallery_stages import stages
+from .models import arxiv
+from .weights import NO_WEIGHTS, checkpoints_of, source, splits
+
+NOT_MEASURED = "not measured"
+
+
+def _networks() -> Iterator[tuple[Facts, Checkpoint | None]]:
+    """Every registered network with each of its checkpoints; None where it has none."""
+    for name in ferzoo.list_models():
+        yield from [(facts_of(c), c) for c in checkpoints_of(name)] or [(facts(name), None)]
+
+
+def _million(count: int) -> str:
+    return f"{count / 1e6:,.1f} M"
+
+
+def gallery_plot() -> str:
+    """Accuracy against latency; against multiply-adds as long as no latency is on record."""
+    found = latencies()
+    measured = [(f, c, h) for f, c in _networks() if c and (h := headline(c))]
+    if not measured:
+        return NO_WEIGHTS
+    setting = shared_setting([f for f, _, _ in measured], found)
+    points = []
+    for network, checkpoint, (split, results) in measured:
+        time = in_setting(network, found, setting)
+        if setting and time is None:
+            continue
+        data = f"{data_of(checkpoint, results)}, {split}"
+        said = (
+            f"{results['accuracy']:.2f} % on {data}",
+            f"latency: {NOT_MEASURED if time is None else f'{time:.2f} ms'}",
+            f"{network.parameters:,} parameters",
+            f"{_million(network.flops)} FLOPs at {across(network.input_size)}",
+        )
+        cost = network.flops / 1e6 if time is None else time
+        points.append(Point(checkpoint.name, data, cost, results["accuracy"], said))
+    if setting:
+        note = f"Latency is the median of one image: {setting}."
+    else:
+        note = "No run of `ferzoo bench` is on record yet, so multiply-adds stand in for latency."
+    unit = "latency of one image, ms" if setting else "FLOPs of one image, millions"
+    return f"{plot(points, unit)}\n\n{note} Accuracies on different data sets cannot be compared."
+
+
+def gallery_table() -> str:
+    """A row for each checkpoint, and for each network without any; a script sorts it by the column that is chosen."""
+    found, lines = latencies(), []
+    networks = list(_networks())
+    setting = shared_setting([network for network, _ in networks], found)
+    for network, checkpoint in networks:
+        results = (headline(checkpoint) if checkpoint else None) or ("", {})
+        time = in_setting(network, found, setting)
+        name = network.name.partition(".")[0]
+        cells = [
+            (name, f'<a href="#{name}"><code>{name}</code></a>'),
+            (checkpoint.tag if checkpoint else "", f"<code>{checkpoint.tag}</code>" if checkpoint else "none yet"),
+            (network.input_size[-1], "×".join(map(str, network.input_size))),
+            (network.parameters, f"{network.parameters:,}"),
+            (network.flops, _million(network.flops)),
+            _figure(time),
+            _figure(results[1].get("accuracy")),
+            _figure(results[1].get("unseen", {}).get("accuracy")),
+            (data := data_of(checkpoint, results[1]) if checkpoint and results[1] else "", data),
+        ]
+        lines.append("".join(f'<td data-value="{escape(str(v))}"{_right(i)}>{t}</td>' for i, (v, t) in enumerate(cells)))
+    texts = ("network", "weights", "input", "parameters", "FLOPs", "latency, ms", "accuracy, %", "unseen, %", "data")
+    head = "".join(
+        f'<th scope="col" data-type="{"number" if 2 <= i < 8 else "text"}"{_right(i)}>{text}</th>'
+        for i, text in enumerate(texts)
+    )
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    latency = f"Latency: {setting}." if setting else "No latency is on record yet."
+    return (
+        f'<div class="fz-wide"><table data-sortable><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>\n\n'
+        f"{latency} FLOPs are multiply-adds at the input size of the row. Unseen: without the images that also occur in "
+        "the training split."
+    )
+
+
+def _right(column: int) -> str:
+    return ' class="fz-number"' if 2 <= column < 8 else ""
+
+
+def _figure(value: float | None) -> tuple[Any, str]:
+    return ("", "–") if value is None else (value, f"{value:.2f}")
+
+
+def gallery_cards() -> str:
+    """A card for every registered network."""
+    found = latencies()
+    return "\n\n".join(_card(name, found) for name in ferzoo.list_models())
+
+
+def _card(name: str, found: list[Latency]) -> str:
+    network, checkpoint = facts(name), default_checkpoint(name)
+    best = headline(checkpoint) if checkpoint else None
+    parts = [
+        '<article class="fz-card" markdown="1">',
+        f"### {name} {{ #{name} }}",
+        " ".join(filter(None, (network.summary, _paper(network), _more(name)))),
+        stages(network.stages, name),
+        _figures(network, checkpoint, of(network, found)),
+        "```python\n" + "\n".join(_loads(name)) + "\n```",
+        _accuracies(name),
+    ]
+    if checkpoint and best and "confusion" in best[1]:
+        parts.append(confusion(checkpoint, *best))
+    return "\n\n".join([*filter(None, parts), "</article>"])
+
+
+def _more(name: str) -> str:
+    return f"[More on it](models.md#{name})." if name in own("model") else ""
+
+
+def _paper(network: Facts) -> str:
+    title, url = network.cfg.get("paper_name"), network.cfg.get("origin_url")
+    links = filter(None, (arxiv(network.cfg), f"[{urlsplit(url).hostname}]({url})" if url else ""))
+    return f"Paper: *{title}*, {', '.join(links)}." if title else "No paper describes it."
+
+
+def _loads(name: str) -> list[str]:
+    """The lines that build a network, with the weights of each checkpoint."""
+    lines = [
+        f'model = ferzoo.create_model("{c.name}", pretrained=True)  # weights: {source(c).replace("`", "")}'
+        for c in checkpoints_of(name)
+    ]
+    return lines or [f'model = ferzoo.create_model("{name}")  # there are no trained weights yet']
+
+
+def _figures(network: Facts, checkpoint: Checkpoint | None, measured: list[Latency]) -> str:
+    input_size = across(network.input_size)
+    times = "<br>".join(
+        f"{one.milliseconds:.2f} ms <small>{escape(str(one.setting))}{'' if one.trained else ', untrained'}</small>"
+        for one in measured
+    )
+    pairs = [
+        ("Parameters", f"{network.parameters:,} <small>with {network.classes} classes</small>"),
+        ("FLOPs", f"{_million(network.flops)} <small>multiply-adds at {input_size}</small>"),
+        ("Input", input_size),
+        ("Latency", times or NOT_MEASURED),
+        ("Licence of the code", escape(code_licence(network.name))),
+        ("Licence of the weights", escape(checkpoint.license) if checkpoint else "no weights yet"),
+    ]
+    return f'<dl class="fz-facts">{"".join(f"<div><dt>{dt}</dt><dd>{dd}</dd></div>" for dt, dd in pairs)}</dl>'
+
+
+def _accuracies(name: str) -> str:
+    """Accuracy of every checkpoint of a network on every split, on all rows and on those never trained on."""
+    lines = []
+    for c in checkpoints_of(name):
+        for split, m in splits(c).items():
+            place = f"{data_of(c, m)}, {m.get('title', split)}"
+            for what, part in (("all", m), ("unseen", m.get("unseen"))):
+                if part:
+                    lines.append((f"`{c.tag}`", place, what, f"{part['rows']:,}", f"{part['accuracy']:.2f}"))
+    header = ("weights", "measured on", "faces", "count", "accuracy, %")
+    return rows(header, lines, right=(3, 4)) if lines else ""
+
+
+TABLES: dict[str, Callable[..., str]] = {
+    "gallery-cards": gallery_cards,
+    "gallery-plot": gallery_plot,
+    "gallery-table": gallery_table,
+}
