@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import ferzoo
-from ferzoo.weights.configs import Checkpoint, checkpoints
+from ferzoo.weights.configs import Checkpoint
 
 from .common import own, rows
 from .gallery_confusion import confusion
@@ -20,6 +20,9 @@ from .models import arxiv
 from .weights import NO_WEIGHTS, checkpoints_of, source, splits
 
 NOT_MEASURED = "not measured"
+COLUMNS = ("network", "weights", "input", "parameters", "FLOPs", "latency, ms", "accuracy, %", "unseen, %", "data")
+#: Columns that are sorted as numbers.
+NUMBERS = range(2, 8)
 
 
 def _networks() -> Iterator[tuple[Facts, Checkpoint | None]]:
@@ -63,41 +66,46 @@ def gallery_plot() -> str:
 
 def gallery_table() -> str:
     """A row for each checkpoint, and for each network without any; a script sorts it by the column that is chosen."""
-    found, lines = latencies(), []
-    networks = list(_networks())
+    found, networks = latencies(), list(_networks())
     setting = shared_setting([network for network, _ in networks], found)
-    for network, checkpoint in networks:
-        results = (headline(checkpoint) if checkpoint else None) or ("", {})
-        time = in_setting(network, found, setting)
-        name = network.name.partition(".")[0]
-        cells = [
-            (name, f'<a href="#{name}"><code>{name}</code></a>'),
-            (checkpoint.tag if checkpoint else "", f"<code>{checkpoint.tag}</code>" if checkpoint else "none yet"),
-            (network.input_size[-1], "×".join(map(str, network.input_size))),
-            (network.parameters, f"{network.parameters:,}"),
-            (network.flops, _million(network.flops)),
-            _figure(time),
-            _figure(results[1].get("accuracy")),
-            _figure(results[1].get("unseen", {}).get("accuracy")),
-            (data := data_of(checkpoint, results[1]) if checkpoint and results[1] else "", data),
-        ]
-        lines.append("".join(f'<td data-value="{escape(str(v))}"{_right(i)}>{t}</td>' for i, (v, t) in enumerate(cells)))
-    texts = ("network", "weights", "input", "parameters", "FLOPs", "latency, ms", "accuracy, %", "unseen, %", "data")
     head = "".join(
-        f'<th scope="col" data-type="{"number" if 2 <= i < 8 else "text"}"{_right(i)}>{text}</th>'
-        for i, text in enumerate(texts)
+        f'<th scope="col" data-type="{"number" if i in NUMBERS else "text"}"{_right(i)}>{text}</th>'
+        for i, text in enumerate(COLUMNS)
     )
-    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    body = "".join(_row(network, checkpoint, in_setting(network, found, setting)) for network, checkpoint in networks)
     latency = f"Latency: {setting}." if setting else "No latency is on record yet."
     return (
-        f'<div class="fz-wide"><table data-sortable><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>\n\n'
-        f"{latency} FLOPs are multiply-adds at the input size of the row. Unseen: without the images that also occur in "
-        "the training split."
+        f'<div class="fz-wide"><table data-sortable=""><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>\n\n"
+        f"{latency} FLOPs are multiply-adds at the input size of the row. Unseen: without the images that also occur "
+        "in the training split."
     )
+
+
+def _row(network: Facts, checkpoint: Checkpoint | None, time: float | None) -> str:
+    best = headline(checkpoint) if checkpoint else None
+    results = best[1] if best else {}
+    name = network.name.partition(".")[0]
+    tag = checkpoint.tag if checkpoint else ""
+    data = data_of(checkpoint, results) if checkpoint and results else ""
+    # The value that is sorted by, and the text.
+    cells = [
+        (name, f'<a href="#{name}"><code>{name}</code></a>'),
+        (tag, f"<code>{tag}</code>" if tag else "none yet"),
+        (network.input_size[-1], "×".join(map(str, network.input_size))),
+        (network.parameters, f"{network.parameters:,}"),
+        (network.flops, _million(network.flops)),
+        _figure(time),
+        _figure(results.get("accuracy")),
+        _figure(results.get("unseen", {}).get("accuracy")),
+        (data, data),
+    ]
+    tds = (f'<td data-value="{escape(str(v))}"{_right(i)}>{text}</td>' for i, (v, text) in enumerate(cells))
+    return f"<tr>{''.join(tds)}</tr>"
 
 
 def _right(column: int) -> str:
-    return ' class="fz-number"' if 2 <= column < 8 else ""
+    return ' class="fz-number"' if column in NUMBERS else ""
 
 
 def _figure(value: float | None) -> tuple[Any, str]:
@@ -140,15 +148,15 @@ def _paper(network: Facts) -> str:
 def _loads(name: str) -> list[str]:
     """The lines that build a network, with the weights of each checkpoint."""
     lines = [
-        f'model = ferzoo.create_model("{c.name}", pretrained=True)  # weights: {source(c).replace("`", "")}'
+        f'ferzoo.create_model("{c.name}", pretrained=True)  # from {source(c).replace("`", "")}'
         for c in checkpoints_of(name)
     ]
-    return lines or [f'model = ferzoo.create_model("{name}")  # there are no trained weights yet']
+    return lines or [f'ferzoo.create_model("{name}")  # there are no trained weights yet']
 
 
 def _figures(network: Facts, checkpoint: Checkpoint | None, measured: list[Latency]) -> str:
     input_size = across(network.input_size)
-    times = "<br>".join(
+    times = "<br/>".join(
         f"{one.milliseconds:.2f} ms <small>{escape(str(one.setting))}{'' if one.trained else ', untrained'}</small>"
         for one in measured
     )
@@ -168,12 +176,11 @@ def _accuracies(name: str) -> str:
     lines = []
     for c in checkpoints_of(name):
         for split, m in splits(c).items():
-            place = f"{data_of(c, m)}, {m.get('title', split)}"
-            for what, part in (("all", m), ("unseen", m.get("unseen"))):
-                if part:
-                    lines.append((f"`{c.tag}`", place, what, f"{part['rows']:,}", f"{part['accuracy']:.2f}"))
-    header = ("weights", "measured on", "faces", "count", "accuracy, %")
-    return rows(header, lines, right=(3, 4)) if lines else ""
+            unseen = m.get("unseen", {}).get("accuracy")
+            cells = (f"{m['accuracy']:.2f}", "" if unseen is None else f"{unseen:.2f}")
+            lines.append((f"`{c.tag}`", f"{data_of(c, m)}, {m.get('title', split)}", *cells))
+    header = ("weights", "accuracy on", "all, %", "unseen, %")
+    return rows(header, lines, right=(2, 3)) if lines else ""
 
 
 TABLES: dict[str, Callable[..., str]] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from html import escape
 from typing import Any
 
 from ferzoo.labels import label_names
@@ -21,19 +20,21 @@ def confusion(checkpoint: Checkpoint, split: str, results: Mapping[str, Any]) ->
         results: Results with the field `confusion`.
     """
     names = label_names(checkpoint.labels)
-    head = "".join(f'<th scope="col"><span>{escape(name)}</span></th>' for name in (*names, "recall, %"))
+    head = "".join(f'<th scope="col"><span>{name}</span></th>' for name in (*names, "recall, %"))
+    lines = enumerate(zip(names, results["confusion"], strict=True))
     body = "".join(
-        f'<tr><th scope="row">{escape(true)}</th>{_cells(true, line, names)}<td>{_percent(line[i], sum(line))}</td></tr>'
-        for i, (true, line) in enumerate(zip(names, results["confusion"], strict=True))
+        f'<tr><th scope="row">{true}</th>{_cells(true, line, names)}<td>{_percent(line[i], sum(line))}</td></tr>'
+        for i, (true, line) in lines
     )
     caption = (
-        f"<code>{checkpoint.name}</code> on {data_of(checkpoint, results)}, {split}, all {results['rows']:,} faces: "
+        f"Confusion matrix of <code>{checkpoint.name}</code> on {data_of(checkpoint, results)}, {split}, "
+        f"all {results['rows']:,} faces: "
         "true class down, predicted class across; the colour is the share of the true class."
     )
     return (
-        f'<div class="fz-scroll" tabindex="0" role="region" aria-label="Confusion matrix of {checkpoint.name}">'
-        f'<table class="fz-confusion"><caption>{caption}</caption>'
-        f'<thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        f'<p class="fz-caption">{caption}</p><div class="fz-scroll" tabindex="0" role="region" '
+        f'aria-label="Confusion matrix of {checkpoint.name}"><table class="fz-confusion">'
+        f"<thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
@@ -41,7 +42,7 @@ def _cells(true: str, line: list[int], names: tuple[str, ...]) -> str:
     total = sum(line)
     return "".join(
         f'<td style="--share: {count / total if total else 0:.3f}" '
-        f'title="{count} of {total} {escape(true)}: {escape(name)}">{count}</td>'
+        f'title="{count} of {total} {true}: {name}">{count}</td>'
         for count, name in zip(line, names, strict=True)
     )
 

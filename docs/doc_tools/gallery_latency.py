@@ -70,7 +70,9 @@ def latencies() -> list[Latency]:
         facts = result["machine"]
         for row in result["rows"]:
             if row["p50_ms"]:
-                place = facts.get("gpu", facts["processor"]) if row["runtime"].startswith("cuda") else facts["processor"]
+                place = (
+                    facts.get("gpu", facts["processor"]) if row["runtime"].startswith("cuda") else facts["processor"]
+                )
                 setting = Setting(path.name, row["runtime"], result["batch"], result["threads"], place)
                 name, time = known.get(row["model"], row["model"]), row["p50_ms"] / result["batch"]
                 found.append(Latency(name, tuple(row["input"]), time, setting, bool(row["trained"])))

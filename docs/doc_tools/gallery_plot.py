@@ -15,7 +15,12 @@ LEFT, TOP, RIGHT, BOTTOM = 58, 14, 546, 326
 LETTERS = 16
 #: Colours of Okabe and Ito's palette that stand out from white and from black, and a shape each.
 COLOURS = ("#009e73", "#d55e00", "#0072b2", "#cc79a7")
-SHAPES = ("M-6 0a6 6 0 1 0 12 0a6 6 0 1 0-12 0z", "M-5.5-5.5h11v11h-11z", "M0-7.5l7.5 7.5-7.5 7.5-7.5-7.5z", "M0-7l7 12h-14z")
+SHAPES = (
+    "M-6 0a6 6 0 1 0 12 0a6 6 0 1 0-12 0z",
+    "M-5.5-5.5h11v11h-11z",
+    "M0-7.5l7.5 7.5-7.5 7.5-7.5-7.5z",
+    "M0-7l7 12h-14z",
+)
 
 
 @dataclass(frozen=True)
@@ -48,24 +53,22 @@ def plot(points: Sequence[Point], unit: str) -> str:
     accuracies = [p.accuracy for p in points]
     margin = max(0.5, 0.1 * (max(accuracies) - min(accuracies)))
     up = nice_ticks(max(0, min(accuracies) - margin), min(100, max(accuracies) + margin))
-    places = [
-        (_along(p.x, across, LEFT, RIGHT), _along(p.accuracy, up, BOTTOM, TOP))
-        for p in points
-    ]
-    boxes = place_labels(places, [text_size(p.name, LETTERS) for p in points], (LEFT, TOP, RIGHT, BOTTOM))
+    places = [(_along(p.x, across, LEFT, RIGHT), _along(p.accuracy, up, BOTTOM, TOP)) for p in points]
+    sizes = [(text_size(p.name, LETTERS)[0], 1.3 * LETTERS) for p in points]
+    boxes = place_labels(places, sizes, (LEFT, TOP, RIGHT, BOTTOM))
     kinds = list(dict.fromkeys(p.data for p in points))
     parts = [_axes(across, up, unit)]
     for point, place, box in zip(points, places, boxes, strict=True):
         parts.append(_point(point, place, box, kinds.index(point.data) % len(COLOURS)))
     legend = "".join(
-        f'<li><svg width="16" height="16" viewBox="-9 -9 18 18" aria-hidden="true">{_mark(i % len(COLOURS))}</svg>'
-        f"{escape(kind)}</li>"
+        f'<span><svg width="16" height="16" viewBox="-9 -9 18 18" aria-hidden="true">{_mark(i % len(COLOURS))}</svg>'
+        f"{escape(kind)}</span>"
         for i, kind in enumerate(kinds)
     )
     return (
-        f'<figure class="fz-plot"><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="group" '
+        f'<div class="fz-plot"><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="group" '
         f'aria-label="Accuracy against {escape(unit)}">{"".join(parts)}</svg>'
-        f'<ul class="fz-legend" aria-label="Data sets">{legend}</ul></figure>'
+        f'<div class="fz-legend">{legend}</div></div>'
     )
 
 
@@ -84,7 +87,8 @@ def _point(point: Point, place: tuple[float, float], box: tuple[float, ...], kin
     return (
         f'<g class="fz-point" tabindex="0" role="img" aria-label="{said}">'
         f'<g transform="translate({x} {y})"><title>{said}</title><circle r="14" fill="transparent"/>{_mark(kind)}</g>'
-        f'<text x="{at:.1f}" y="{(top + bottom) / 2:.1f}" dy="0.35em" text-anchor="{anchor}">{escape(point.name)}</text></g>'
+        f'<text x="{at:.1f}" y="{(top + bottom) / 2:.1f}" dy="0.35em" text-anchor="{anchor}">'
+        f"{escape(point.name)}</text></g>"
     )
 
 

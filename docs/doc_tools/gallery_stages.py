@@ -22,13 +22,13 @@ def stages(parts: Sequence[Stage], name: str) -> str:
     """
     side = max(parts[0].shape[1:])
     channels = max(part.shape[0] for part in parts)
-    items = [f"<li>{_picture(part, side, channels, last=part is parts[-1])}</li>" for part in parts]
-    return f'<ol class="fz-stages" aria-label="Stages of {escape(name)}">{"".join(items)}</ol>'
+    pictures = "".join(_picture(part, side, channels, last=part is parts[-1]) for part in parts)
+    return f'<div class="fz-stages" role="group" aria-label="Stages of {escape(name)}">{pictures}</div>'
 
 
 def _picture(part: Stage, side: int, channels: int, last: bool) -> str:
-    width = max(3.0, BLOCK * part.shape[0] / channels)
-    height = max(3.0, BLOCK * part.shape[1] / side) if len(part.shape) == 3 else 3.0
+    width = max(4.0, BLOCK * part.shape[0] / channels)
+    height = max(4.0, BLOCK * part.shape[1] / side) if len(part.shape) == 3 else 4.0
     middle, centre = WIDTH / 2, 4 + BLOCK / 2
     left, top = middle - width / 2, centre - height / 2
     # The title says in full what the lines below the block shorten.

@@ -36,15 +36,15 @@
     sort(table, table.tHead.rows[0].cells[0]);
   }
 
-  function tooltips(figure) {
+  function tooltips(plot) {
     var tip = document.createElement("div");
     tip.className = "fz-tip";
     tip.hidden = true;
     tip.setAttribute("aria-hidden", "true"); // each point's label says the same
-    figure.appendChild(tip);
+    plot.appendChild(tip);
     function hide() { tip.hidden = true; }
     function show(point) {
-      var mark = point.querySelector("path").getBoundingClientRect(), frame = figure.getBoundingClientRect();
+      var mark = point.querySelector("path").getBoundingClientRect(), frame = plot.getBoundingClientRect();
       tip.textContent = point.getAttribute("aria-label");
       tip.hidden = false;
       var left = mark.left + mark.width / 2 - frame.left - tip.offsetWidth / 2;
@@ -52,7 +52,7 @@
       tip.style.left = Math.max(0, Math.min(left, frame.width - tip.offsetWidth)) + "px";
       tip.style.top = (above < 0 ? mark.bottom - frame.top + 8 : above) + "px";
     }
-    figure.querySelectorAll(".fz-point").forEach(function (point) {
+    plot.querySelectorAll(".fz-point").forEach(function (point) {
       point.querySelector("title").remove(); // the browser would show it over the tip
       ["mouseenter", "focus", "click"].forEach(function (name) {
         point.addEventListener(name, function () { show(point); });
