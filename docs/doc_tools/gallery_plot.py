@@ -83,7 +83,7 @@ def _mark(kind: int) -> str:
 def _point(point: Point, place: tuple[float, float], box: tuple[float, ...], kind: int) -> str:
     (x, y), (left, top, right, bottom) = place, box
     at, anchor = (left, "start") if left > x else (right, "end") if right < x else (x, "middle")
-    said = escape("\n".join((point.name, *point.said)))
+    said = escape("\n".join((point.name, *point.said))).replace("\n", "&#10;")  # XML's own newline in an attribute
     return (
         f'<g class="fz-point" tabindex="0" role="img" aria-label="{said}">'
         f'<g transform="translate({x} {y})"><title>{said}</title><circle r="14" fill="transparent"/>{_mark(kind)}</g>'
