@@ -155,20 +155,25 @@ def _loads(name: str) -> list[str]:
 
 
 def _figures(network: Facts, checkpoint: Checkpoint | None, measured: list[Latency]) -> str:
-    input_size = across(network.input_size)
-    times = "<br/>".join(
-        f"{one.milliseconds:.2f} ms <small>{escape(str(one.setting))}{'' if one.trained else ', untrained'}</small>"
-        for one in measured
-    )
     pairs = [
         ("Parameters", f"{network.parameters:,} <small>with {network.classes} classes</small>"),
-        ("FLOPs", f"{_million(network.flops)} <small>multiply-adds at {input_size}</small>"),
-        ("Input", input_size),
-        ("Latency", times or NOT_MEASURED),
+        ("FLOPs", f"{_million(network.flops)} <small>multiply-adds</small>"),
+        ("Input", across(network.input_size)),
+        ("Latency", _times(measured) or NOT_MEASURED),
         ("Licence of the code", escape(code_licence(network.name))),
         ("Licence of the weights", escape(checkpoint.license) if checkpoint else "no weights yet"),
     ]
     return f'<dl class="fz-facts">{"".join(f"<div><dt>{dt}</dt><dd>{dd}</dd></div>" for dt, dd in pairs)}</dl>'
+
+
+def _times(measured: list[Latency]) -> str:
+    """Milliseconds in every runtime, and once what they share."""
+    lines: dict[str, list[str]] = {}
+    for one in measured:
+        untrained = "" if one.trained else ", untrained"
+        time = f"{one.milliseconds:.2f} ms <small>{one.setting.runtime}{untrained}</small>"
+        lines.setdefault(f"<small>{escape(one.setting.conditions)}</small>", []).append(time)
+    return "<br/>".join("<br/>".join([*times, conditions]) for conditions, times in lines.items())
 
 
 def _accuracies(name: str) -> str:

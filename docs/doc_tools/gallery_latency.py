@@ -36,10 +36,14 @@ class Setting:
     threads: int
     machine: str
 
+    @property
+    def conditions(self) -> str:
+        """Batch, threads and machine, for people."""
+        return f"batch of {self.batch}, {self.threads} CPU thread{'s' * (self.threads > 1)}, {self.machine}"
+
     def __str__(self) -> str:
-        """Runtime, batch, threads and machine, for people."""
-        threads = f"{self.threads} CPU thread{'s' * (self.threads > 1)}"
-        return f"{self.runtime}, batch of {self.batch}, {threads}, {self.machine}"
+        """The same with the runtime."""
+        return f"{self.runtime}, {self.conditions}"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from html import escape
 from .gallery_facts import Stage, across
 
 #: Width and height of a stage's picture in pixels, and the largest block in it.
-WIDTH, HEIGHT, BLOCK = 78, 124, 62
+WIDTH, HEIGHT, BLOCK = 78, 118, 56
 #: Characters of a stage's name that fit.
 NAME = 12
 
