@@ -1,0 +1,71 @@
+"""A small service: POST the picture of a face, get the scores of its expressions as JSON. No torch, timm or ferzoo.
+
+ferzoo export lanmsff lanmsff.onnx --preprocess --softmax
+python serve.py lanmsff.onnx 8000
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+LARGEST = 10_000_000  # bytes of an upload
+
+
+class Network:
+    """An exported network with its preprocessing inside."""
+
+    def __init__(self, path: str, threads: int = 1) -> None:
+        """Open the file; `threads` of ONNX Runtime, one where requests run side by side."""
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        facts = json.loads(self.session.get_modelmeta().custom_metadata_map["ferzoo"])
+        self.labels = facts["cfg"]["label_names"]
+
+    def __call__(self, data: bytes) -> dict[str, float]:
+        """Scores by name, of the crop of one face as an encoded image."""
+        picture = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+        [scores] = self.session.run(None, {self.session.get_inputs()[0].name: picture[None]})[0]
+        return {label: float(score) for label, score in zip(self.labels, scores, strict=True)}
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers POST with scores, and a picture that cannot be read with 400."""
+
+    network: Network
+
+    def do_POST(self) -> None:
+        """Read the picture and answer."""
+        length = int(self.headers.get("Content-Length", 0))
+        if not 0 < length <= LARGEST:
+            return self.answer(413, {"error": f"A picture of 1 to {LARGEST} bytes is wanted."})
+        try:
+            self.answer(200, self.network(self.rfile.read(length)))
+        except (OSError, Image.DecompressionBombError) as error:
+            self.answer(400, {"error": str(error)})
+
+    def answer(self, status: int, content: dict) -> None:
+        """Send JSON."""
+        body = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def serve(path: str, port: int) -> ThreadingHTTPServer:
+    """A server on this machine's loopback address; port 0 takes a free one."""
+    handler = type("NetworkHandler", (Handler,), {"network": Network(path)})
+    return ThreadingHTTPServer(("127.0.0.1", port), handler)
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], int(sys.argv[2])).serve_forever()
