@@ -6,6 +6,7 @@ When the site is built, a line ``<!-- table: NAME -->`` becomes the table NAME. 
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from doc_tools import (  # noqa: E402
     datasets,
     from_scratch,
     gallery,
+    links,
     losses,
     mathml,
     models,
@@ -50,6 +52,12 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 def on_page_content(html: str, **_: Any) -> str:
     """Set a page's equations, and leave out the docstring of a constructor that says nothing; mkdocs calls it."""
     return mathml.with_mathml(html.replace("<p>See the class.</p>", ""))
+
+
+def on_post_build(config: Any, **_: Any) -> None:
+    """Look at every link of the built site; mkdocs calls it, and a warning fails a strict build."""
+    for link in links.broken(Path(config["site_dir"])):
+        logging.getLogger("mkdocs.hooks.links").warning("Broken link in %s", link)
 
 
 def fill(text: str) -> str:
