@@ -1,7 +1,7 @@
 """Every link of the built site: does the page, file or anchor exist that it points to?
 
 mkdocs looks at the links that pages write in Markdown; this looks at all that is in the HTML, pictures and the anchors
-of the reference among them. ``python docs/doc_tools/links.py SITE`` prints the addresses outside, which nothing fetches.
+of the reference among them. ``python docs/doc_tools/links.py SITE`` prints the addresses outside; nothing fetches them.
 """
 
 from __future__ import annotations

@@ -78,5 +78,11 @@ def conv2d_bn(
 
 @register_block(example={"in_chs": 8, "out_chs": 12, "kernel_size": 3, "stride": 2})
 def conv_bn_prelu(in_chs: int, out_chs: int, **kwargs: Any) -> ConvBnPReLU:
-    """Convolution, BatchNorm and PReLU; arguments as `ConvBnPReLU`'s."""
+    """Convolution, BatchNorm and PReLU, as the class `ConvBnPReLU`.
+
+    Args:
+        in_chs: Channels in.
+        out_chs: Channels out.
+        **kwargs: Further arguments of `ConvBnPReLU`.
+    """
     return ConvBnPReLU(in_chs, out_chs, **kwargs)

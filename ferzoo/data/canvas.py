@@ -32,7 +32,12 @@ def _font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def text_size(text: str, size: float) -> tuple[float, float]:
-    """Width and height of a line of text, with room for fonts that are a little wider than the one measured."""
+    """Width and height of a line of text, with room for fonts that are a little wider than the one measured.
+
+    Args:
+        text: The line.
+        size: Its font's size in pixels.
+    """
     return 1.15 * _font(100).getlength(text) * size / 100, size
 
 

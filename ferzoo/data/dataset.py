@@ -80,6 +80,9 @@ class Query:
 
         Args:
             looked_for: What was looked for and is not there, the end of a sentence.
+
+        Raises:
+            DataError: Always; it names the known layouts.
         """
         layouts = "; ".join(self.dataset.layouts).rstrip(".")
         raise DataError(
@@ -160,7 +163,12 @@ class Found:
 
 
 def first_few(names: Sequence[str], count: int = 3) -> str:
-    """The first names, and how many more there are."""
+    """The first names, and how many more there are.
+
+    Args:
+        names: All names.
+        count: How many to give.
+    """
     more = f" and {len(names) - count} more" if len(names) > count else ""
     return ", ".join(names[:count]) + more
 

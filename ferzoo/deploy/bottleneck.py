@@ -45,7 +45,7 @@ class ChannelsLastBottleneck(nn.Module):
     """For PyTorch's eager mode: channels last, 1x1 convolutions as matrix products, one depthwise convolution.
 
     oneDNN brings a convolution's weights into its own order at every call, and matrix products need none.
-    Shape: as the block's; the output lies in memory with its channels last.
+    Shape: (N, C, H, W) to (N, C', H', W') as the block's; the output lies in memory with its channels last.
 
     Args:
         block: A bottleneck without BatchNorms.
@@ -78,7 +78,8 @@ class BlockedBottleneck(nn.Module):
     The hidden channels are filled up to whole blocks, pooling is AveragePool, and each strip has convolutions of its
     own. For ONNX Runtime PReLU becomes two depthwise convolutions, mix(relu(y)) (1 - a) + mix(y) a with the slopes a,
     of which the second adds to the first; and the gates are upsampled, because the runtime multiplies blocked maps of
-    equal shape alone. OpenVINO fuses PReLU and broadcasts as they are. Shape: as the block's.
+    equal shape alone. OpenVINO fuses PReLU and broadcasts as they are.
+    Shape: (N, C, H, W) to (N, C', H', W') as the block's.
 
     Args:
         block: A bottleneck without BatchNorms.

@@ -243,7 +243,7 @@ class Predictor:
             yield from zip(scores, [None] * len(scores) if vectors is None else vectors, strict=True)
 
     def face(self, box: Any, landmarks: np.ndarray | None, scores: np.ndarray, vector: np.ndarray | None) -> Face:
-        """The `Face` of what `find` and `classify` gave."""
+        """The `Face` of what `find` and `classify` gave: box, landmarks (5, 2), scores (classes,), vector (D,)."""
         named = dict(zip(self.labels, scores.tolist(), strict=True))
         points = None if landmarks is None else tuple((float(x), float(y)) for x, y in landmarks)
         return Face(box, max(named, key=named.__getitem__), named, points, vector)

@@ -126,7 +126,13 @@ def outputs_taken(make: Any) -> tuple[str, ...]:
 
 
 def sizes_accepted(make: Callable[..., Any], num_classes: int | None, feat_dim: int | None) -> dict[str, int]:
-    """Those of the two that are known and that a loss takes."""
+    """Those of the two sizes that are known and that a loss takes.
+
+    Args:
+        make: The loss's class or function.
+        num_classes: Classes C, or None.
+        feat_dim: Width D of the features, or None.
+    """
     accepted = inspect.signature(make).parameters
     # A class without a constructor shows nn.Module's **kwargs, which takes nothing.
     bare = getattr(make, "__init__", None) is nn.Module.__init__

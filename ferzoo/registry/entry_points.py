@@ -124,7 +124,12 @@ def load_error(entry: Entry) -> BaseException | None:
 
 
 def note_broken(entry: Entry, reason: str) -> None:
-    """Keep in mind that an entry cannot be used, for `warn_broken`."""
+    """Keep in mind that an entry cannot be used, for `warn_broken`.
+
+    Args:
+        entry: The entry.
+        reason: Why, in words.
+    """
     _broken.setdefault(entry, reason)
 
 

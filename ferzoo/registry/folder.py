@@ -161,6 +161,11 @@ def _listed(names: list[str]) -> str:
 def checked_weights(folder: Path, config: FolderConfig, origin: str) -> Path:
     """The weights of a checkpoint folder, compared with the sha256 that its config.json states, if it does.
 
+    Args:
+        folder: The folder.
+        config: What its config.json says.
+        origin: Where it comes from, for the error.
+
     Raises:
         WeightsCorruptError: If they differ.
     """

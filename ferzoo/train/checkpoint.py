@@ -30,13 +30,23 @@ def clear_unfinished(folder: Path) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON atomically."""
+    """Write JSON atomically.
+
+    Args:
+        path: The file, replaced as a whole.
+        content: Plain values.
+    """
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     write_atomically(path, lambda p: p.write_text(text, encoding="utf-8"))
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
-    """Write the optimiser's state atomically; tensors and plain values alone."""
+    """Write the optimiser's state atomically.
+
+    Args:
+        path: The file, replaced as a whole.
+        state: Tensors and plain values alone, so that `load_state` needs to unpickle nothing else.
+    """
 
     def write(temporary: Path) -> None:
         with temporary.open("wb") as file:  # a file of Python's own, whose errors say what the system said

@@ -139,6 +139,10 @@ class Objective:
     def step(self, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Move the network and the centres down the loss of a batch, unless loss or gradient is not finite.
 
+        Args:
+            images: Normalised faces (N, C, H, W).
+            targets: Class indices (N,), or probabilities (N, classes).
+
         Returns:
             The loss before the step, detached, or what was not finite; `loss.last` holds its terms.
         """

@@ -97,7 +97,9 @@ def checkpoint_filter_fn(state_dict: StateDict, model: nn.Module) -> dict[str, t
     return convert_state_dict(state_dict, model)
 
 
-default_cfgs = default_cfgs_for({"ferzoo_example_net": {}}, input_size=(3, 64, 64), first_conv="stem.conv")
+default_cfgs = default_cfgs_for(
+    {"ferzoo_example_net": {}}, input_size=(3, 64, 64), first_conv="stem.conv", license="apache-2.0"
+)
 
 
 @register_model
