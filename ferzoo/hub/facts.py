@@ -16,7 +16,7 @@ from .. import __version__
 from ..data.readers import DATASETS
 from ..errors import CheckpointError
 from ..registry import entry_points as ep
-from ..weights.configs import WHERE, Checkpoint, checkpoints
+from ..weights.configs import Checkpoint, checkpoints, recipe_facts
 from ..weights.resolve import default_tag
 from .checks import check_classes, checked_metrics, class_count, class_names
 
@@ -128,7 +128,7 @@ def _of_run(folder: Path) -> dict[str, Any]:
         known["metrics"] = {str(found.pop("split", "validation")): found}
         known["training"] = {"epoch": epoch}
     if recipe := files["recipe"]:
-        known.setdefault("training", {})["recipe"] = {key: v for key, v in recipe.items() if key not in WHERE}
+        known.setdefault("training", {})["recipe"] = recipe_facts(recipe)
         known["dataset"] = str(recipe.get("dataset", "ferplus"))  # older runs know no other
     if environment := files["environment"]:
         kept = ("python", "packages", "git", "gpu")

@@ -17,13 +17,12 @@ from safetensors.torch import load_file
 from ..data.readers import find_dataset
 from ..errors import CheckpointError
 from ..registry.factory import create_model
-from ..weights.configs import Checkpoint, config_folder, wheel_folder
+from ..weights.configs import Checkpoint, config_folder, recipe_facts, wheel_folder
 from ..weights.files import write_atomically, write_tensors
 from ..weights.folders import sha256_of
 from .checkpoint import write_json
 from .evaluate import evaluate
 from .measured import read_measured
-from .recipe import WHERE
 from .records import write_history_csv
 
 __all__ = ["IN_WHEEL", "release"]
@@ -38,7 +37,8 @@ _CFG = ("input_size", "pool_size", "mean", "std", "interpolation", "crop_pct", "
 def release(run: Path, data: Path, tag: str = "", size: int | None = None, note: str = "") -> Path:
     """Write the weights of a run, and their facts and the run's log to hub_configs.
 
-    The metrics are measured here, on the float16 weights as they ship; nothing is written before.
+    The metrics are measured here, on the float16 weights as they ship; nothing is written before. Of the recipe stands
+    there what `ferzoo.weights.configs.recipe_facts` keeps: no path of the machine that trained.
 
     Args:
         run: Folder that `ferzoo train` wrote.
@@ -99,7 +99,7 @@ def release(run: Path, data: Path, tag: str = "", size: int | None = None, note:
         "metrics": metrics,
         "training": {
             "epoch": config["ferzoo"]["epoch"],
-            "recipe": {key: value for key, value in recipe.items() if key not in WHERE},
+            "recipe": recipe_facts(recipe),
             "note": note,
         },
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
@@ -12,13 +13,25 @@ from ..errors import CheckpointError
 from ..labels import label_names
 from .files import write_atomically
 
-__all__ = ["DEFAULT_TAG", "WHERE", "Checkpoint", "checkpoints", "config_folder", "pin", "pinnable", "wheel_folder"]
+__all__ = [
+    "DEFAULT_TAG",
+    "WHERE",
+    "Checkpoint",
+    "checkpoints",
+    "config_folder",
+    "pin",
+    "pinnable",
+    "recipe_facts",
+    "wheel_folder",
+]
 
 #: What a name without tag means, where an architecture has it.
 DEFAULT_TAG = "ferplus"
 
 #: Fields of a training recipe that say where a run was, and not what it computed: no checkpoint's facts.
 WHERE = ("data", "out", "threads", "workers", "device", "compile")
+#: Fields of a recipe that name a network, or a folder with one.
+_NETWORKS = ("init", "teacher")
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -32,6 +45,23 @@ def config_folder() -> Path:
     """Folder of the YAML files: inside an installed package, or beside it in a checkout."""
     packed = _PACKAGE / "hub_configs"
     return packed if packed.is_dir() else _PACKAGE.parent / "hub_configs"
+
+
+def recipe_facts(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What a checkpoint's facts keep of the recipe that it was trained by.
+
+    The fields of `WHERE` are left out. Where `init` or `teacher` is a folder, its last name stays, without the path on
+    the machine that it lay on; a name with tag or an ``hf-hub:`` name stays whole.
+
+    Args:
+        recipe: The fields of a recipe.
+    """
+    facts = {key: value for key, value in recipe.items() if key not in WHERE}
+    for key in _NETWORKS:
+        value = str(facts.get(key, ""))
+        if re.search(r"[/\\]", value) and not re.match("[A-Za-z][A-Za-z_-]+:", value):
+            facts[key] = re.split(r"[/\\]", value.rstrip("/\\"))[-1]
+    return facts
 
 
 @dataclass(frozen=True)

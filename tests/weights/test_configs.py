@@ -13,7 +13,7 @@ from timm.models import PretrainedCfg
 from ferzoo.errors import CheckpointError
 from ferzoo.labels import LABELS
 from ferzoo.registry import entry_points as ep
-from ferzoo.weights.configs import Checkpoint, checkpoints, config_folder, wheel_folder
+from ferzoo.weights.configs import Checkpoint, checkpoints, config_folder, recipe_facts, wheel_folder
 from ferzoo.weights.folders import Weights, look_in, sha256_of
 from ferzoo.weights.resolve import default_tag
 
@@ -104,10 +104,30 @@ def test_a_checkout_has_its_descriptions_beside_the_package(package: Path) -> No
     assert config_folder() == package.parent / "hub_configs"
 
 
+@pytest.mark.parametrize(
+    ("init", "kept"),
+    [
+        ("", ""),
+        ("lfnsb.ferplus", "lfnsb.ferplus"),
+        ("hf-hub:someone/lfnsb@v1", "hf-hub:someone/lfnsb@v1"),
+        ("fast", "fast"),
+        ("runs/fast/", "fast"),
+        ("~/runs/fast", "fast"),
+        ("C:\\runs\\fast", "fast"),
+    ],
+)
+def test_a_recipe_keeps_no_path(init: str, kept: str) -> None:
+    recipe = {"model": "lfnsb", "init": init, "teacher": init, "data": "x", "out": "y", "device": "cpu", "lr": 0.1}
+    assert recipe_facts(recipe) == {"model": "lfnsb", "init": kept, "teacher": kept, "lr": 0.1}
+    assert recipe_facts({"model": "lfnsb"}) == {"model": "lfnsb"}
+
+
 @pytest.mark.parametrize("checkpoint", REAL, ids=lambda checkpoint: checkpoint.name)
 def test_the_real_ones_are_sound(checkpoint: Checkpoint) -> None:
     assert checkpoint.architecture in ep.entries("model")
     assert re.fullmatch("[0-9a-f]{64}", checkpoint.sha256)
+    recipe = checkpoint.training["recipe"]
+    assert recipe == recipe_facts(recipe)
     cfg = PretrainedCfg(**checkpoint.pretrained_cfg())
     assert bool(cfg.has_weights) == bool(checkpoint.repo or checkpoint.shipped())
     if cfg.file:
