@@ -14,6 +14,7 @@ from timm.models.repvit import ConvNorm, RepVggDw
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
+from ..errors import first_line
 from .bottleneck import BlockedBottleneck, ChannelsLastBottleneck, can_rewrite
 
 __all__ = ["fold", "fuse", "fuse_for_onnxruntime", "fuse_for_openvino"]
@@ -77,6 +78,9 @@ def fold(model: ModuleT) -> ModuleT:
     bias b, mean m and variance v. RepVGGDW becomes one depthwise convolution (RepViT, arXiv 2307.09283,
     section 3.2). The folding runs in float64.
 
+    torch.fx finds the pairs. Where it cannot trace the network, as with timm's wrapper for `features_only`, each part
+    is traced by itself; a warning is logged for BatchNorms that are left because of it.
+
     Args:
         model: Any network; it is left as it is.
 
@@ -126,8 +130,7 @@ def _pairs(model: nn.Module) -> list[tuple[str, str]]:
     try:
         graph = torch.fx.symbolic_trace(model).graph
     except Exception as error:  # a forward that depends on data can fail in any way
-        _logger.info("Folding inside nn.Sequential alone, the forward cannot be traced: %s", error)
-        return _sequential_pairs(model)
+        return _pairs_inside(model, error)
     modules = dict(model.named_modules())
     calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
     pairs = []
@@ -148,13 +151,35 @@ def _pairs(model: nn.Module) -> list[tuple[str, str]]:
     return pairs + uncalled
 
 
-def _sequential_pairs(model: nn.Module) -> list[tuple[str, str]]:
-    pairs = []
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Sequential):
-            children = [(f"{name}.{n}".lstrip("."), child) for n, child in module.named_children()]
-            pairs += [(a, b) for (a, x), (b, y) in zip(children, children[1:], strict=False) if _can_fold(x, y)]
+def _pairs_inside(model: nn.Module, error: Exception) -> list[tuple[str, str]]:
+    """The same of a module whose forward cannot be traced: those of each child, traced by itself."""
+    pairs = _adjacent_pairs(model)
+    for name, child in model.named_children():
+        if any(isinstance(module, _NORMS) for module in child.modules()) and not isinstance(child, _NORMS):
+            pairs += [(f"{name}.{a}", f"{name}.{b}") for a, b in _pairs(child)]
+    # A module with two names is called from two places.
+    names = Counter(id(module) for _, module in model.named_modules(remove_duplicate=False))
+    pairs = [pair for pair in pairs if all(names[id(model.get_submodule(name))] == 1 for name in pair)]
+    folded = {norm for _, norm in pairs}
+    own = [name for name, child in model.named_children() if isinstance(child, _NORMS) and name not in folded]
+    if own:
+        what = "%s cannot be traced, its own BatchNorms are left as they are (%s): %s"
+        _logger.warning(what, type(model).__name__, ", ".join(own), first_line(error))
     return pairs
+
+
+def _sequential_pairs(model: nn.Module) -> list[tuple[str, str]]:
+    return [
+        (f"{name}.{a}".lstrip("."), f"{name}.{b}".lstrip("."))
+        for name, module in model.named_modules()
+        for a, b in _adjacent_pairs(module)
+    ]
+
+
+def _adjacent_pairs(module: nn.Module) -> list[tuple[str, str]]:
+    """Names of neighbours in an nn.Sequential; none of other modules."""
+    children = list(module.named_children()) if isinstance(module, nn.Sequential) else []
+    return [(a, b) for (a, x), (b, y) in zip(children, children[1:], strict=False) if _can_fold(x, y)]
 
 
 def _can_fold(layer: nn.Module, norm: nn.Module) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from timm.models.repvit import ConvNorm, RepVggDw
 from torch import nn
 
 import ferzoo
+from ferzoo.deploy.fuse import fuse_for_onnxruntime, fuse_for_openvino
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 SIZES = {"lfnsb": (65, 48), "lanmsff": (65, 48)}
@@ -61,10 +64,30 @@ def test_fused_equals_original(name: str, tmp_path, request: pytest.FixtureReque
         assert torch.equal(again(x), fused(x))
 
 
+@pytest.mark.parametrize("name", ferzoo.list_models())
+def test_features_only_is_fused(name: str, shrunk: None) -> None:
+    """torch.fx cannot trace timm's wrapper, only what is in it."""
+    torch.manual_seed(0)
+    kwargs = {} if name in SIZES else {"img_size": 64}
+    model: Any = ferzoo.create_model(name, features_only=True, **kwargs)
+    for norm in (m for m in model.modules() if isinstance(m, NORMS)):
+        nn.init.uniform_(norm.running_var, 0.5, 2)
+        nn.init.normal_(norm.running_mean)
+    fused: Any = ferzoo.fuse(model.eval())
+    assert not [n for n, m in fused.named_modules() if isinstance(m, (*NORMS, ConvNorm, RepVggDw))]
+    x = torch.randn(2, model.model.in_chans, 64, 64)
+    with torch.no_grad():
+        maps, fused_maps = model(x), fused(x)
+    assert len(maps) == len(fused_maps) > 1 and fused.feature_info.channels() == model.feature_info.channels()
+    for a, b in zip(maps, fused_maps, strict=True):
+        assert relative(a, b) < 1e-5
+
+
+@pytest.mark.parametrize("fuse", [ferzoo.fuse, fuse_for_onnxruntime, fuse_for_openvino])
 @pytest.mark.parametrize("name", ferzoo.list_models(pretrained=True))
-def test_trained_weights_fuse(name: str) -> None:
+def test_trained_weights_fuse(name: str, fuse: Callable[[nn.Module], nn.Module]) -> None:
     model = ferzoo.create_model(name, pretrained=True).eval()
-    fused = ferzoo.fuse(model)
+    fused = fuse(model)
     torch.manual_seed(0)
     x = torch.randn(4, *model.pretrained_cfg["input_size"])
     with torch.no_grad():
@@ -100,7 +123,7 @@ class Shared(nn.Module):
 
 
 class Untraceable(nn.Module):
-    """Its forward depends on data: only pairs inside nn.Sequential can be found."""
+    """Its forward depends on data: only pairs inside its parts can be found."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -110,13 +133,29 @@ class Untraceable(nn.Module):
         return self.body(x) if x.sum() > 0 else self.body(-x)
 
 
-@pytest.mark.parametrize(("module", "norms_left"), [(Shared, 1), (Untraceable, 0)])
-def test_foreign_modules(module: type[nn.Module], norms_left: int) -> None:
+class Wrapper(nn.Module):
+    """As above, with a part that can be traced, a convolution of two names, and a pair of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.part = Shared()
+        self.first = nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4))
+        self.second = nn.Sequential(self.first[0], nn.BatchNorm2d(4))
+        self.conv, self.bn = nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.part(x)
+        return self.bn(self.conv(self.second(self.first(y)))) if x.sum() > 0 else self.first(y) - self.second(y)
+
+
+@pytest.mark.parametrize(("module", "norms_left"), [(Shared, 1), (Untraceable, 0), (Wrapper, 4)])
+def test_foreign_modules(module: type[nn.Module], norms_left: int, caplog: pytest.LogCaptureFixture) -> None:
     torch.manual_seed(0)
     model = module().train()
     model(torch.randn(8, 3, 5, 5) * 3 + 1)
     model.eval()
     fused = ferzoo.fuse(model)
-    x = torch.randn(2, 3, 5, 5)
-    assert relative(model(x), fused(x)) < 1e-5
+    for x in (torch.rand(2, 3, 5, 5), -torch.rand(2, 3, 5, 5)):
+        assert relative(model(x), fused(x)) < 1e-5
+    assert ("Wrapper cannot be traced" in caplog.text) is (module is Wrapper)
     assert sum(isinstance(m, nn.BatchNorm2d) for m in fused.modules()) == norms_left
