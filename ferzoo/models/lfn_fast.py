@@ -26,8 +26,8 @@ class LFNFast(FerModel):
     """Fused bottlenecks in the first two stages, RepVGGDW in the last, and Spatial Bias as the head.
 
     LFNSB spends most of its time in runtimes not on arithmetic, but on 34 coordinate attentions, PReLUs and layout
-    changes between them. Here two convolutions with a ReLU make a block, as few as the accuracy needs, and dense 3x3
-    ones where the map is large and the width small. Takes (N, in_chans, H, W) of any size from 32 px up; 64 px by
+    changes between them. Here two convolutions with a ReLU between them make a block, a dense 3x3 and a 1x1 one, where
+    the map is large and the width small. Takes (N, in_chans, H, W) of any size from 32 px up; 64 px by
     default, for faces that were 48 px.
 
     Args:
