@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .evaluate import drawing_path
-from .progress import ProgressLine, notes
+from .progress import ProgressLine, ended_cleanly, notes
 from .table import print_json, print_table, whole_number
 
 if TYPE_CHECKING:
     from ..data.canvas import Canvas
 
 __all__ = ["add_arguments", "bench_chart", "known_accuracy", "run"]
+
+#: The split that accuracies are taken from.
+SPLIT = "validation"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     if plot and not any(map(known_accuracy, args.model)):
         raise DataError("There is nothing to draw: no accuracy is recorded for any of these networks.")
     progress = ProgressLine()
-    with progress, notes("bench", progress):
+    with progress, notes("bench", progress), ended_cleanly():
         result = bench(
             args.model,
             args.runtimes.split(",") if args.runtimes else None,
@@ -66,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def known_accuracy(model: str) -> Mapping[str, Any] | None:
-    """The first result without test-time flip that is recorded for weights of the zoo.
+    """The result on the validation split, without test-time flip, that is recorded for weights of the zoo.
 
     Args:
         model: Name of a network; without tag, that of its default weights.
@@ -81,10 +84,10 @@ def known_accuracy(model: str) -> Mapping[str, Any] | None:
     checkpoint = checkpoints().get(model if "." in model else f"{model}.{default_tag(model)}")
     if checkpoint is None:
         return None
-    for split, found in checkpoint.metrics.items():
-        if isinstance(found, Mapping) and not found.get("flip"):
-            return {**found, "data": f"{checkpoint.labels} {split}"}
-    return None
+    found = checkpoint.metrics.get(SPLIT)
+    if not found or found.get("flip"):
+        return None
+    return {**found, "data": f"{found.get('dataset', checkpoint.labels)} {SPLIT}"}
 
 
 def bench_chart(result: Mapping[str, Any]) -> Canvas:
@@ -92,22 +95,26 @@ def bench_chart(result: Mapping[str, Any]) -> Canvas:
 
     Args:
         result: What `Bench.to_dict` gives. Shown are the rows in float32 whose weights have an accuracy on record that
-            was measured at the same input size: bfloat16 has none on record.
+            was measured at the same input size: bfloat16 has none on record. Where accuracies are of several data
+            sets, that of most rows is drawn, and the line below the title names what is not.
 
     Raises:
         DataError: If there is no such row.
     """
     from ..train.chart import Mark, accuracy_latency_chart
 
-    marks, where = [], set()
+    marks: dict[str, list[Mark]] = {}
     for row in _measured(result["rows"]):
         known = known_accuracy(row["model"])
         if known and row["trained"] and known.get("size") == row["input"][-1] and not row["runtime"].endswith("bf16"):
             name = f"{row['model']} {row['runtime']}"
-            marks.append(Mark(name, row["p50_ms"] / result["batch"], known["accuracy"]))
-            where.add(known["data"])
+            mark = Mark(name, row["p50_ms"] / result["batch"], known["accuracy"])
+            marks.setdefault(known["data"], []).append(mark)
+    data = max(marks, key=lambda each: len(marks[each]), default="")
+    others = [mark.name for each, found in marks.items() if each != data for mark in found]
+    subtitle = f"accuracy on {data}" + (f"; on other data, not drawn: {', '.join(others)}" if others else "")
     setting = f"batch of {result['batch']}, {_threads(result)}"
-    return accuracy_latency_chart(marks, subtitle=f"accuracy on {' and '.join(sorted(where))}", setting=setting)
+    return accuracy_latency_chart(marks.get(data, []), subtitle=subtitle, setting=setting)
 
 
 def _measured(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -119,6 +126,8 @@ def _threads(result: Mapping[str, Any]) -> str:
 
 
 def _print(result: Mapping[str, Any]) -> None:
+    from ..deploy.bench_summary import remarks
+
     rows = _measured(result["rows"])
     reference, with_gpu = result["relative_to"], any(row["roofline_fraction"] for row in rows)
     table = []
@@ -138,7 +147,9 @@ def _print(result: Mapping[str, Any]) -> None:
         if reference:
             line[f"x {Path(reference).name}"] = "" if row["ratio"] is None else f"{row['ratio']:.3f}"
         if with_gpu:
-            line["of roofline"] = "" if row["roofline_fraction"] is None else f"{100 * row['roofline_fraction']:.1f} %"
+            on_gpu = row["roofline_fraction"] is not None
+            line["roofline images/s"] = row["roofline_images_per_s"] if on_gpu else ""
+            line["of roofline"] = f"{100 * row['roofline_fraction']:.1f} %" if on_gpu else ""
         table.append(line)
     print_table(table)
     facts = result["machine"]
@@ -148,9 +159,5 @@ def _print(result: Mapping[str, Any]) -> None:
     )
     if "bf16_flops_per_s" in facts:
         print(f"{facts['gpu']}: {facts['bf16_flops_per_s'] / 1e12:.1f} TFLOP/s in a large bfloat16 matrix product")
-    said: dict[tuple[str, str], list[str]] = {}
-    for row in result["rows"]:
-        for text in filter(None, (row["note"], row["error"])):
-            said.setdefault((row["model"], text), []).append(row["runtime"])
-    for (model, text), runtimes in said.items():
+    for model, runtimes, text in remarks(result["rows"]):
         print(f"{model} ({', '.join(runtimes)}): {text}")

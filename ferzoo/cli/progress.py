@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import TracebackType
+from types import FrameType, TracebackType
 
-__all__ = ["ProgressLine", "notes"]
+__all__ = ["ProgressLine", "ended_cleanly", "notes"]
 
 
 class ProgressLine:
@@ -60,6 +62,23 @@ class ProgressLine:
         if self._length:
             print(f"\r{' ' * self._length}\r", end="", file=sys.stderr, flush=True)
             self._length = 0
+
+
+@contextmanager
+def ended_cleanly() -> Iterator[None]:
+    """Within the block SIGTERM stops as Ctrl-C does, so that processes and temporary files go with this one."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # only there can a signal be caught
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..data.processors import usable_cores
 from ..errors import FerzooError
 from .bench_files import Subject, prepare
 from .bench_gpu import roofline
 from .bench_process import Worker
 from .bench_runtimes import RUNTIMES, Job, choose
-from .bench_summary import Bench, BenchRow, default_threads, machine, percentiles, relate
+from .bench_summary import Bench, BenchRow, machine, percentiles, relate
 from .bench_worker import ROOFLINE
 
 __all__ = ["bench", "turns"]
@@ -72,7 +73,7 @@ def bench(
     names = list(dict.fromkeys(os.fspath(name) for name in asked))
     if not names:
         raise FerzooError("No network is named: see `ferzoo list`.")
-    wanted, threads = choose(runtimes), threads or default_threads()
+    wanted, threads = choose(runtimes), threads or usable_cores()
     say = progress or (lambda what, done, total: None)
     with tempfile.TemporaryDirectory(prefix="ferzoo-bench-") as folder, ExitStack() as stack:
         kinds = {RUNTIMES[runtime].file for runtime in wanted}

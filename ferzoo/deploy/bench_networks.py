@@ -61,8 +61,10 @@ def find_network(name: str, size: int | None = None) -> Found:
     arguments: dict[str, Any] = {"img_size": size} if size else {}
     try:
         return Found(create_model(name, **arguments), False, size, arguments)
-    except TypeError:  # takes any size
-        return Found(create_model(name), False, size)
+    except TypeError as error:
+        if "img_size" not in str(error):
+            raise
+        return Found(create_model(name), False, size)  # takes any size
 
 
 def _of_timm(name: str) -> Found:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +18,10 @@ from typing import Any
 from ..errors import FerzooError
 from .bench_runtimes import Job
 
-__all__ = ["Worker"]
+__all__ = ["PATIENCE", "Worker"]
+
+#: Seconds that a process has for one answer: to open a network and compile it, or for a turn.
+PATIENCE = 900.0
 
 
 class Worker:
@@ -88,14 +92,26 @@ class Worker:
         """Send a line and read the answer.
 
         Raises:
-            FerzooError: If the answer is an error, or the process ends.
+            FerzooError: If the answer is an error or does not come within `PATIENCE`, or the process ends.
         """
         assert self._process.stdin and self._process.stdout
-        answer = ""
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(f"{line}\n")
-            self._process.stdin.flush()
-            answer = self._process.stdout.readline()
+        answer, late = "", threading.Event()
+
+        def stop() -> None:
+            late.set()
+            self._kill()
+
+        timer = threading.Timer(PATIENCE, stop)
+        timer.start()
+        try:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.write(f"{line}\n")
+                self._process.stdin.flush()
+                answer = self._process.stdout.readline()
+        finally:
+            timer.cancel()
+        if late.is_set():
+            raise FerzooError(f"its process gave no answer for {PATIENCE:g} s, and was ended: take fewer runs")
         if not answer.endswith("\n"):
             raise FerzooError(self._end())
         content: dict[str, Any] = json.loads(answer)
@@ -116,14 +132,17 @@ class Worker:
         said = self._errors.read().decode(errors="replace").strip().splitlines()
         return f"its process {how}{': ' + said[-1] if said else ''}"
 
+    def _kill(self) -> None:
+        if os.name == "posix":
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        else:
+            self._process.kill()
+
     def close(self) -> None:
         """End the process and whatever it started."""
         try:
-            if os.name == "posix":
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(self._process.pid, signal.SIGKILL)
-            else:
-                self._process.kill()
+            self._kill()
             self._process.wait()
         finally:
             for stream in (self._process.stdin, self._process.stdout, self._errors):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Bench", "BenchRow", "default_threads", "machine", "percentiles", "relate"]
+__all__ = ["Bench", "BenchRow", "machine", "percentiles", "relate", "remarks"]
 
 #: Distributions whose versions a result names.
 _VERSIONS = ("ferzoo", "torch", "timm", "onnxruntime", "openvino")
@@ -115,11 +115,20 @@ def relate(rows: Sequence[BenchRow], reference: str | None) -> tuple[BenchRow, .
     )
 
 
-def default_threads() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def remarks(rows: Iterable[Mapping[str, Any]]) -> list[tuple[str, list[str], str]]:
+    """What one has to know to read the rows, and why some are missing.
+
+    Args:
+        rows: Those of `Bench.to_dict`.
+
+    Returns:
+        A network, the runtimes that it holds for, and the text, each once.
+    """
+    said: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        for text in filter(None, (row["note"], row["error"])):
+            said.setdefault((row["model"], text), []).append(row["runtime"])
+    return [(model, runtimes, text) for (model, text), runtimes in said.items()]
 
 
 def machine() -> dict[str, Any]:

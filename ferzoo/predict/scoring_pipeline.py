@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import os
 import threading
 import warnings
 from collections import deque
@@ -13,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..data.processors import usable_cores
 from ..errors import ImageError
 from .haar import HaarDetector
 from .predictor import Prediction, Predictor
@@ -41,8 +41,7 @@ class _Prepared:
 
 def default_workers() -> int:
     """As many image threads as this process has processors, 16 at most."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(16, cores)
+    return min(16, usable_cores())
 
 
 def predict_items(predictor: Predictor, items: Iterable[Item], workers: int) -> Generator[list[Scored], None, None]:

@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import statistics
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ pytest.importorskip("onnxscript", reason="comes with the extra export")
 from tiny_onnx import SIDE, write_tiny
 
 from ferzoo.deploy import bench as module
-from ferzoo.deploy import bench_runtimes
+from ferzoo.deploy import bench_process, bench_runtimes
 from ferzoo.deploy.bench import bench, turns
 from ferzoo.deploy.bench_files import Subject
 from ferzoo.deploy.bench_gpu import matmul_rate, roofline
@@ -160,6 +162,22 @@ def test_an_interrupt_leaves_no_process(files: list[str], pids: list[int]) -> No
     with pytest.raises(KeyboardInterrupt):
         bench(files, ["onnx"], threads=1, rounds=9, runs=1, progress=stop)
     assert len(pids) == 2 and not any(map(is_there, pids))
+
+
+def test_a_process_that_hangs_is_ended(files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_process, "PATIENCE", 0.2)
+    worker = Worker.__new__(Worker)
+    worker._process = subprocess.Popen(
+        [sys.executable, "-c", "input(); import time; time.sleep(600)"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        start_new_session=True,
+    )
+    with pytest.raises(FerzooError, match="gave no answer for 0.2 s, and was ended: take fewer runs"):
+        worker.ask("1")
+    assert worker._process.wait(30) == -signal.SIGKILL
+    worker._process.communicate()
 
 
 def test_what_one_runtime_does_not_take(files: list[str], tmp_path: Path) -> None:
