@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .evaluate import data_errors
 from .progress import ProgressLine, notes
 from .table import print_json, whole_number
+
+if TYPE_CHECKING:
+    from ..train.measured import Measured
 
 __all__ = ["add_arguments", "run"]
 
@@ -48,6 +51,8 @@ def run(args: argparse.Namespace) -> int:
     progress = ProgressLine()
     with progress, notes("export", progress), data_errors():
         calibration = _calibration(args) if args.int8 else None
+        # Before anything is written: data that cannot be read leaves no file.
+        measured = _validation(args, progress) if args.int8 else None
     done = export(
         args.model,
         args.out,
@@ -59,9 +64,9 @@ def run(args: argparse.Namespace) -> int:
         faces=faces,
         int8=calibration,
     )
-    measured = _accuracies(args) if args.int8 and not (args.preprocess or args.softmax) else {}
+    accuracy = _accuracies(args, measured) if measured else {}
     if args.json:
-        print_json({**done.to_dict(), **measured})
+        print_json({**done.to_dict(), **accuracy})
         return 0
     print(f"{done.path}: {done.architecture} as {done.format}, {done.size_bytes / 1e6:.2f} MB")
     print(f"in   {done.input}")
@@ -70,10 +75,10 @@ def run(args: argparse.Namespace) -> int:
         f"largest difference from the network: {done.difference:.2g}, {done.relative:.2g} of the largest output "
         f"(random faces and {done.faces} real)"
     )
-    if done.agreement is not None and calibration is not None:
+    if calibration:
         print(f"{done.agreement:.1%} of the {len(calibration)} faces that it was calibrated on keep their label")
-    if measured:
-        before, after = measured["accuracy_float32"], measured["accuracy_int8"]
+    if accuracy:
+        before, after = accuracy["accuracy_float32"], accuracy["accuracy_int8"]
         print(f"accuracy on {args.dataset} validation: {before:.2f} %, in int8 {after:.2f} % ({after - before:+.2f})")
     return 0
 
@@ -90,17 +95,18 @@ def _calibration(args: argparse.Namespace) -> list[Any]:
     return [Image.fromarray(image) for image in faces.take(np.sort(rows)).images]
 
 
-def _accuracies(args: argparse.Namespace) -> dict[str, float]:
-    """Accuracy in percent of the network and of the int8 file."""
-    from ..registry.load import load_model
-    from ..train.evaluate import evaluate
+def _validation(args: argparse.Namespace, progress: ProgressLine) -> Measured:
     from ..train.measured import read_measured
+
+    return read_measured(args.int8, args.dataset, "validation", compare_with_train=False, progress=progress)
+
+
+def _accuracies(args: argparse.Namespace, measured: Measured) -> dict[str, float]:
+    """Accuracy in percent of the network and of the int8 file."""
+    from ..train.evaluate import evaluate
 
     progress = ProgressLine()
     with progress, notes("export", progress), data_errors():
-        measured = read_measured(args.int8, args.dataset, "validation", compare_with_train=False, progress=progress)
-        pairs = {"accuracy_float32": args.model, "accuracy_int8": args.out}
-        return {
-            key: evaluate(load_model(name), measured, size=args.size, progress=progress)["accuracy"]
-            for key, name in pairs.items()
-        }
+        before = evaluate(args.model, measured, size=args.size, progress=progress)
+        after = evaluate(args.out, measured, progress=progress)
+    return {"accuracy_float32": before["accuracy"], "accuracy_int8": after["accuracy"]}

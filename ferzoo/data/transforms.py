@@ -12,7 +12,10 @@ from torchvision.transforms import InterpolationMode
 
 from ..errors import DataError
 
-__all__ = ["eval_transform", "train_transform"]
+__all__ = ["CFG_DEFAULTS", "eval_transform", "train_transform"]
+
+#: What the preprocessing is where a pretrained cfg does not say.
+CFG_DEFAULTS = {"interpolation": "bicubic", "crop_pct": 1.0}
 
 
 def _mode(channels: int) -> Callable[[Image.Image], Image.Image]:
@@ -31,10 +34,12 @@ def eval_transform(cfg: dict[str, Any], size: int | tuple[int, int] | None = Non
     """Transform from a PIL image to a normalised tensor (C, H, W).
 
     Args:
-        cfg: A pretrained cfg: `input_size`, `mean`, `std`, `interpolation`, `crop_pct`.
+        cfg: A pretrained cfg: `input_size`, `mean`, `std`, and `interpolation`, bicubic where it does not say, and
+            `crop_pct`, 1.
         size: Height and width in pixels, the cfg's where None.
         grayscale: Take the colours away first; always so where the network takes one channel.
     """
+    cfg = {**CFG_DEFAULTS, **cfg}
     channels, *cfg_size = cfg["input_size"]
     size = tuple(cfg_size) if size is None else (size, size) if isinstance(size, int) else size
     resize = create_transform(

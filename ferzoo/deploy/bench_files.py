@@ -17,13 +17,11 @@ from ..registry.exported import OnnxFile, is_exported
 from ..registry.load import wants_grey
 from ..weights.files import write_tensors
 from .bench_networks import calibrate, denormals, find_network
-from .export import export
+from .export import FACE, export
 from .profile import profile
 
 __all__ = ["Subject", "prepare"]
 
-#: A face in the public domain: Eileen Collins, NASA.
-_FACE = Path(__file__).with_name("face.jpg")
 #: Part of a network's values that may be denormal numbers before its row says so.
 _FEW = 1e-3
 
@@ -97,13 +95,13 @@ def prepare(
 def _face(cfg: dict[str, Any], grayscale: bool) -> np.ndarray:
     """A face as a network takes it: (C, H, W), float32."""
     face = Image.fromarray(_picture())
-    transform = eval_transform({"interpolation": "bicubic", "crop_pct": 1.0, **cfg}, grayscale=grayscale)
+    transform = eval_transform(cfg, grayscale=grayscale)
     return np.asarray(transform(face), np.float32)
 
 
 def _picture() -> np.ndarray:
     """The same as RGB pixels (H, W, 3), uint8."""
-    with Image.open(_FACE) as face:
+    with Image.open(FACE) as face:
         return np.asarray(face.convert("RGB"))
 
 

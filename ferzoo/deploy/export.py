@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,19 +21,19 @@ from ..errors import FerzooError, first_line
 from ..registry.config import SOURCES
 from ..registry.exported import is_exported
 from ..registry.load import load_model, wants_grey
-from .formats import FORMATS, format_of
+from .formats import FORMATS, Run, format_of
 from .fuse import fold
 from .quantize import LEAST_AGREEMENT, check_faces, quantize
 from .whole import Whole
 
-__all__ = ["LIMIT", "Exported", "export"]
+__all__ = ["FACE", "LIMIT", "Exported", "export"]
 
 #: Largest difference of an exported network's outputs, as a fraction of the largest output, that passes.
 LIMIT = 1e-3
 #: Real faces in a batch.
 BATCH = 32
 #: A face in the public domain: Eileen Collins, NASA.
-_FACE = Path(__file__).with_name("face.jpg")
+FACE = Path(__file__).with_name("face.jpg")
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,10 @@ def export(
     path = Path(path).expanduser()
     kind = format_of(path, format)
     calibration = None if int8 is None else list(int8)
-    if calibration is not None and kind != "onnx":
-        raise FerzooError(f"int8 is for ONNX files: {path} is of the format {kind}.")
+    if calibration is not None:
+        if kind != "onnx":
+            raise FerzooError(f"int8 is for ONNX files: {path} is of the format {kind}.")
+        check_faces(len(calibration))
     if is_exported(model):
         raise FerzooError(f"{model} is exported already: name the network that it was made from.")
     network: Any = model if isinstance(model, nn.Module) else load_model(model)
@@ -128,7 +130,7 @@ def export(
     options = (cfg, facts["ferzoo"]["grayscale"], preprocess, softmax)
     eager = Whole(copy.deepcopy(network).cpu().float(), *options).eval()
     whole = Whole((FORMATS[kind].fuse if rewrite else fold)(eager.model), *options).eval()
-    batches = list(_batches(whole, cfg, [Image.open(_FACE), *faces]))
+    batches = list(_batches(whole, cfg, [Image.open(FACE), *faces]))
     with torch.no_grad():
         expected = [eager(x) for x in batches]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -141,22 +143,9 @@ def export(
         except Exception as error:  # each exporter has its own errors
             what = f"{facts['architecture']} cannot be exported to {kind}"
             raise FerzooError(f"{what}: {first_line(error)}") from error
-        run = FORMATS[kind].load(file)
-        agreement = None
-        if calibration is not None:
-            check_faces(len(calibration))
-            inputs = list(_real(whole, cfg, calibration))
-            labels = [run(x).argmax(1) for x in inputs]
-            quantize(file, [x.numpy() for x in inputs])
-            run = FORMATS[kind].load(file)
-            same = torch.cat([run(x).argmax(1) == y for x, y in zip(inputs, labels, strict=True)])
-            agreement = float(same.float().mean())
-        difference, relative = _compare(run, batches, expected)
-        if agreement is not None and not agreement >= LEAST_AGREEMENT:
-            raise FerzooError(
-                f"In int8 {agreement:.0%} of the faces that it was calibrated on keep their label, less than "
-                f"{LEAST_AGREEMENT:.0%}: take more of them, or export without int8. Nothing was written."
-            )
+        load = FORMATS[kind].load
+        agreement = _to_int8(file, load, list(_real(whole, cfg, calibration))) if calibration else None
+        difference, relative = _compare(load(file), batches, expected)
         if agreement is None and not relative <= LIMIT:
             raise FerzooError(
                 f"The {kind} file gives other outputs than the network: they differ by {relative:.2g} of the largest, "
@@ -212,12 +201,32 @@ def _real(whole: Whole, cfg: dict[str, Any], faces: list[Image.Image]) -> Iterab
         for face in faces:
             yield torch.from_numpy(np.array(face.convert("RGB")))[None]
         return
-    transform = eval_transform({"interpolation": "bicubic", "crop_pct": 1.0, **cfg}, grayscale=whole.grey)
+    transform = eval_transform(cfg, grayscale=whole.grey)
     for start in range(0, len(faces), BATCH):
         yield torch.stack([transform(face.convert("RGB")) for face in faces[start : start + BATCH]])
 
 
-def _compare(run: Any, batches: list[torch.Tensor], expected: list[torch.Tensor]) -> tuple[float, float]:
+def _to_int8(file: Path, load: Callable[[Path], Run], faces: list[torch.Tensor]) -> float:
+    """Quantise a file that was just written; the share of the faces that keep their label.
+
+    Raises:
+        FerzooError: If it is less than `LEAST_AGREEMENT`.
+    """
+    run = load(file)
+    labels = [run(x).argmax(1) for x in faces]
+    quantize(file, [x.numpy() for x in faces])
+    run = load(file)
+    same = torch.cat([run(x).argmax(1) == y for x, y in zip(faces, labels, strict=True)])
+    agreement = float(same.float().mean())
+    if not agreement >= LEAST_AGREEMENT:
+        raise FerzooError(
+            f"In int8 {agreement:.0%} of the faces that it was calibrated on keep their label, less than "
+            f"{LEAST_AGREEMENT:.0%}: take more of them, or export without int8. Nothing was written."
+        )
+    return agreement
+
+
+def _compare(run: Run, batches: list[torch.Tensor], expected: list[torch.Tensor]) -> tuple[float, float]:
     with torch.no_grad():
         found = [run(x) for x in batches]
     difference = max(float((a - b).abs().max()) for a, b in zip(found, expected, strict=True))

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +14,14 @@ from torch import nn
 from ..errors import FerzooError, MissingExtraError, UnknownNameError
 from ..registry.exported import METADATA, OnnxFile
 from .fuse import fold, fuse, fuse_for_onnxruntime, fuse_for_openvino
+from .quiet import quietly
 
 __all__ = ["FORMATS", "OPSET", "Format", "format_of"]
 
 #: ONNX operator set of an exported file.
 OPSET = 18
+#: Loggers of the exporters, which note much on their own inside.
+_EXPORTERS = ("torch.onnx", "torch.export", "torch._export", "onnxscript")
 Run = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -44,22 +44,6 @@ class Format:
     fuse: Callable[[nn.Module], nn.Module]
 
 
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Without the exporters' notes on their own inside."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "torch._export", "onnxscript")]
-    before = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, before, strict=True):
-                logger.setLevel(level)
-
-
 def _dynamic(example: torch.Tensor) -> dict[int, Any]:
     """Any batch; any height and width, too, for pictures."""
     dims: dict[int, Any] = {0: torch.export.Dim("batch", min=1, max=4096)}
@@ -69,7 +53,7 @@ def _dynamic(example: torch.Tensor) -> dict[int, Any]:
 
 
 def _program(model: nn.Module, example: torch.Tensor) -> Any:
-    with _quietly():
+    with quietly(*_EXPORTERS):
         return torch.export.export(model, (example,), dynamic_shapes=(_dynamic(example),))
 
 
@@ -79,7 +63,7 @@ def _write_onnx(model: nn.Module, example: torch.Tensor, path: Path, facts: dict
         import onnxscript  # noqa: F401 (the exporter's own need)
     except ImportError as error:
         raise MissingExtraError("Exporting to ONNX", "export") from error
-    with _quietly():
+    with quietly(*_EXPORTERS):
         program = torch.onnx.export(
             model,
             (example,),
@@ -143,13 +127,13 @@ def _load_openvino(path: Path) -> Run:
 
 
 def _write_torchscript(model: nn.Module, example: torch.Tensor, path: Path, facts: dict[str, Any]) -> None:
-    with _quietly(), torch.no_grad():
+    with quietly(*_EXPORTERS), torch.no_grad():
         script = torch.jit.freeze(torch.jit.trace(model, example, check_trace=False))
         torch.jit.save(script, str(path), _extra_files={f"{METADATA}.json": json.dumps(facts)})
 
 
 def _load_torchscript(path: Path) -> Run:
-    with _quietly():
+    with quietly(*_EXPORTERS):
         return torch.jit.load(str(path))
 
 
@@ -164,7 +148,7 @@ def _load_program(path: Path) -> Run:
 def _write_compiled(model: nn.Module, example: torch.Tensor, path: Path, facts: dict[str, Any]) -> None:
     from torch._inductor import aoti_compile_and_package
 
-    with _quietly():
+    with quietly(*_EXPORTERS):
         aoti_compile_and_package(_program(model, example), package_path=str(path))
 
 

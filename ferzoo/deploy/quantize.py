@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import FerzooError, MissingExtraError
+from .quiet import quietly
 
 __all__ = ["LEAST_AGREEMENT", "LEAST_FACES", "OPERATORS", "check_faces", "quantize"]
 
@@ -53,7 +52,8 @@ def quantize(path: Path, batches: Sequence[np.ndarray]) -> None:
             return next(self.left, None)
 
     original = onnx.load(path)
-    with _quietly(), tempfile.TemporaryDirectory(dir=path.parent, prefix=".int8-") as folder:
+    # The tools advise to prepare the network, which is done here.
+    with quietly(""), tempfile.TemporaryDirectory(dir=path.parent, prefix=".int8-") as folder:
         prepared, done = Path(folder) / "prepared.onnx", Path(folder) / "done.onnx"
         quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
         quantize_static(
@@ -81,15 +81,3 @@ def check_faces(count: int) -> None:
     """
     if count < LEAST_FACES:
         raise FerzooError(f"int8 takes its ranges from {LEAST_FACES} real faces or more, got {count}.")
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Without the tools' advice to prepare the network, which is done here."""
-    root = logging.getLogger()
-    before = root.level
-    root.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        root.setLevel(before)

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..data.transforms import CFG_DEFAULTS
 from ..errors import FerzooError
 
 __all__ = ["Whole"]
@@ -46,7 +47,7 @@ class Whole(nn.Module):
         """See the class."""
         super().__init__()
         self.model, self.preprocess, self.softmax = model, preprocess, softmax
-        cfg = {"crop_pct": 1.0, "interpolation": "bicubic", **cfg}
+        cfg = {**CFG_DEFAULTS, **cfg}
         self.channels, self.height, self.width = cfg["input_size"]
         self.interpolation = str(cfg["interpolation"])
         if preprocess and self.interpolation not in ("bicubic", "bilinear"):

@@ -119,7 +119,7 @@ def _cfg(model: nn.Module) -> dict[str, Any]:
             f"{_name(model)} does not say how its input is made: set its pretrained_cfg, a dict with input_size "
             f"(channels, height, width), mean and std; missing: {', '.join(missing)}."
         )
-    return {"interpolation": "bicubic", "crop_pct": 1.0, **cfg}
+    return dict(cfg)
 
 
 def _labels(model: nn.Module, cfg: Mapping[str, Any]) -> tuple[str, ...]:

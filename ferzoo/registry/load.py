@@ -26,22 +26,27 @@ class OnnxModule(nn.Module):
         num_classes: Classes.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], pictures: bool = False) -> None:
         """Open a file that `ferzoo.export` wrote.
+
+        Args:
+            path: The file.
+            pictures: Also one with its preprocessing inside, which takes RGB pictures (N, 3, H, W) from 0 to 255 here.
 
         Raises:
             CheckpointError: If it is none, or takes pictures and not normalised faces.
         """
         super().__init__()
         self.file = OnnxFile(path)
-        if self.file.preprocess:
+        if self.file.preprocess and not pictures:
             raise CheckpointError(f"{path} has its preprocessing inside; only ferzoo predict takes such a file.")
         self.pretrained_cfg, self.ferzoo_cfg = self.file.cfg, self.file.ferzoo
         self.num_classes = self.file.num_classes
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return logits (N, classes); log-probabilities where the file gives probabilities."""
-        out = torch.from_numpy(self.file(x.float().cpu().numpy()))
+        x = x.permute(0, 2, 3, 1).to(torch.uint8) if self.file.preprocess else x.float()
+        out = torch.from_numpy(self.file(x.cpu().numpy()))
         return out.clamp_min(torch.finfo(out.dtype).tiny).log() if self.file.softmax else out
 
 

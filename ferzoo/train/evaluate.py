@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -14,7 +15,8 @@ from ..data.faces import FaceDataset, Faces
 from ..data.metrics import accuracy_by_angle, calibration_metrics, classification_metrics
 from ..data.transforms import eval_transform
 from ..errors import CheckpointError, DataError
-from ..registry.load import load_model, wants_grey
+from ..registry.exported import is_exported
+from ..registry.load import OnnxModule, load_model, wants_grey
 from .measured import Measured, Progress, read_measured
 from .shared_classes import SharedClasses, share_classes
 
@@ -40,17 +42,18 @@ def predict_logits(
         cfg: The pretrained cfg with the preprocessing.
         size: Input side in pixels, the cfg's where None.
         flip: Average the log-probabilities of each face and its mirror image.
-        batch: Faces at a time.
+        batch: Faces at a time; one at a time where the network takes pictures, which need not be of one size.
         grayscale: Take the colours away first, as `ferzoo train` does.
         progress: Told how many faces are done.
     """
     training, like = model.training, next(model.parameters(), torch.empty(0))
-    dataset = FaceDataset(faces, eval_transform({"interpolation": "bicubic", "crop_pct": 1.0, **cfg}, size, grayscale))
+    pictures = isinstance(model, OnnxModule) and model.file.preprocess
+    dataset = FaceDataset(faces, _pixels if pictures else eval_transform(cfg, size, grayscale))
     out: list[np.ndarray] = []
     done = 0
     model.eval()
     try:
-        for images, _ in DataLoader(dataset, batch_size=batch):
+        for images, _ in DataLoader(dataset, batch_size=1 if pictures else batch):
             images = images.to(like.device, like.dtype, memory_format=torch.channels_last)
             logits = model(images).float()
             if flip:
@@ -87,7 +90,8 @@ def evaluate(
     the data lacks.
 
     Args:
-        model: The network, or what `load_model` takes: a name with weights, a checkpoint folder, `hf-hub:`.
+        model: The network, or what `load_model` takes: a name with weights, a checkpoint folder, `hf-hub:`, `.onnx`,
+            also one with the preprocessing inside.
         data: The folder of a data set, what `read_measured` made of it, or faces.
         cfg: The pretrained cfg with preprocessing and label names, the network's own where None.
         unseen: Mask (N,) of the rows never trained on; where `data` is a folder it is found.
@@ -117,7 +121,10 @@ def evaluate(
         >>> import ferzoo
         >>> result = ferzoo.evaluate("lfnsb.ferplus", "FOLDER", dataset="ferplus")  # doctest: +SKIP
     """
-    network: Any = model if isinstance(model, nn.Module) else load_model(model)
+    if isinstance(model, nn.Module):
+        network: Any = model
+    else:
+        network = OnnxModule(model, pictures=True) if is_exported(model) else load_model(model)
     if grayscale is None:
         grayscale = cfg is not None or wants_grey(network)
     cfg = dict(getattr(network, "pretrained_cfg", None) or {}) if cfg is None else cfg
@@ -140,6 +147,10 @@ def evaluate(
     scores = torch.from_numpy(logits[:, shared.columns]).double().softmax(1).numpy()
     mask = None if measured.unseen is None else measured.unseen[shared.rows]
     return result | _figures(faces, shared, scores, mask, measured.why)
+
+
+def _pixels(image: Image.Image) -> torch.Tensor:
+    return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
 
 
 def _label_names(cfg: dict[str, Any]) -> tuple[str, ...]:

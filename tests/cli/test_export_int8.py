@@ -1,0 +1,70 @@
+"""`ferzoo export --int8`: it calibrates on one split and measures both networks on the other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import ferzoo
+from ferzoo.cli.main import main
+from ferzoo.registry.exported import OnnxFile
+
+pytest.importorskip("onnxruntime", reason="comes with the extra export")
+pytest.importorskip("onnxscript", reason="comes with the extra export")
+
+FACE = Path(ferzoo.__file__).parent / "deploy" / "face.jpg"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The face that comes with ferzoo, turned and lit: 16 to calibrate on, and 6 of other sizes to measure."""
+    root = tmp_path_factory.mktemp("faces")
+    face = Image.open(FACE).convert("RGB")
+    for split, count in (("train", 16), ("validation", 6)):
+        for i in range(count):
+            path = root / split / ("happy", "neutral")[i % 2] / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            side = 48 if split == "train" else 40 + i
+            turned = np.asarray(face.rotate(2 * i - count).resize((side, side))) * (1 - 0.03 * i)
+            Image.fromarray(turned.astype(np.uint8)).save(path)
+    return root
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_the_accuracy_of_the_file_is_measured(
+    whole: bool, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "net.onnx"
+    inside = ["--preprocess", "--softmax", "--json"] if whole else []
+    assert main(["export", "lanmsff", str(out), "--int8", str(folder), "--dataset", "folder", *inside]) == 0
+    said = capsys.readouterr().out
+    file, data = OnnxFile(out), folder / "validation"
+    assert (file.preprocess, file.softmax) == (whole, whole)
+    before = ferzoo.evaluate("lanmsff", data.parent, dataset="folder", split="validation")["accuracy"]
+    after = ferzoo.evaluate(out, data.parent, dataset="folder", split="validation")["accuracy"]
+    if not whole:
+        assert f"accuracy on folder validation: {before:.2f} %, in int8 {after:.2f} %" in said
+        assert "of the 16 faces that it was calibrated on keep their label" in said
+        return
+    assert (json.loads(said)["accuracy_float32"], json.loads(said)["accuracy_int8"]) == (before, after)
+    names = [{"neutral": "neutral", "happiness": "happy"}.get(name, "") for name in file.cfg["label_names"]]
+    columns = [i for i, name in enumerate(names) if name]
+    right = [
+        names[columns[int(file(np.asarray(Image.open(path))[None])[0, columns].argmax())]] == path.parent.name
+        for path in data.rglob("*.png")
+    ]
+    assert after == pytest.approx(100 * np.mean(right), abs=0.01)
+
+
+def test_data_that_cannot_be_read_leaves_no_file(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train").symlink_to(folder / "train")
+    out = tmp_path / "net.onnx"
+    assert main(["export", "lanmsff", str(out), "--int8", str(tmp_path / "data"), "--dataset", "folder"]) == 2
+    assert "validation" in capsys.readouterr().err and not out.exists()
