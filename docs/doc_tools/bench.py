@@ -1,4 +1,4 @@
-"""The runtimes that can be measured, and what was measured, from the file that `ferzoo bench --json` prints."""
+"""The runtimes that can be measured, and what was measured, from the files that `ferzoo bench --json` prints."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 
 from ferzoo.cli.bench import bench_chart
 from ferzoo.deploy.bench_runtimes import RUNTIMES
+from ferzoo.deploy.bench_summary import remarks
 from ferzoo.errors import DataError
 
 from .common import ROOT, rows
 
-RESULTS = ROOT / "docs" / "results" / "bench.json"
+#: A run of `ferzoo bench` in each bench*.json, and one of `python -m ferzoo.deploy.bench_start` in start.json.
+RESULTS = ROOT / "docs" / "results"
 NO_RUN = "No run has been recorded yet."
 
 
@@ -22,19 +24,43 @@ def runtimes() -> str:
 
 
 def bench() -> str:
-    """A row for every network in every runtime, the machine, the command and a plot; a sentence where nothing is."""
-    if not RESULTS.is_file():
+    """A section for every recorded run; a sentence where there is none."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("bench*.json"))]
+    return "\n\n".join(map(_run, found)) or NO_RUN
+
+
+def start() -> str:
+    """How long ferzoo takes to start, beside the goals; a sentence where nothing is recorded."""
+    path = RESULTS / "start.json"
+    if not path.is_file():
         return NO_RUN
-    result = json.loads(RESULTS.read_text(encoding="utf-8"))
+    result = json.loads(path.read_text(encoding="utf-8"))
+    lines = [
+        (row["what"], f"{row['p50_s']:.3f}", f"{row['min_s']:.3f}", "" if row["goal_s"] is None else row["goal_s"])
+        for row in result["rows"]
+    ]
+    command = f"python -m ferzoo.deploy.bench_start {result['model']} --runs {result['runs']}"
+    table = rows(("what is started", "p50 s", "min s", "goal s"), lines, right=(1, 2, 3))
+    return f"{table}\n\n{_machine(result)} The command is `{command}`."
+
+
+def _machine(result: Mapping[str, Any]) -> str:
+    facts = result["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+    return f"{facts['processor']}, {facts['cores']} cores; {versions}."
+
+
+def _run(result: Mapping[str, Any]) -> str:
+    """A row for every network in every runtime, the machine, the command and a plot."""
     reference = result["relative_to"]
     header = ["network", "runtime", "input", "p50 ms", "p95 ms", "min ms", "images/s", "memory MiB", "cold start s"]
     header += ["file MB", *([f"x `{reference}`"] if reference else [])]
     lines = [_line(row, bool(reference)) for row in result["rows"] if not row["error"]]
-    facts = result["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+    size = f"{result['size']} px" if result["size"] else "the size of the weights"
     parts = [
+        f"### Batch of {result['batch']}, CPU threads: {result['threads']}, {size}",
         rows(header, lines, right=range(3, len(header))),
-        f"{facts['processor']}, {facts['cores']} cores; {versions}. The command is `{_command(result)}`.",
+        f"{_machine(result)} The command is `{_command(result)}`.",
         *_remarks(result),
     ]
     try:
@@ -63,13 +89,11 @@ def _command(result: Mapping[str, Any]) -> str:
 
 
 def _remarks(result: Mapping[str, Any]) -> list[str]:
-    """What one has to know to read the rows, and why some are missing."""
-    said: dict[tuple[str, str], list[str]] = {}
-    for row in result["rows"]:
-        for text in filter(None, (row["note"], row["error"])):
-            said.setdefault((row["model"], text), []).append(f"`{row['runtime']}`")
-    lines = [f"- `{model}` in {', '.join(names)}: {text}" for (model, text), names in said.items()]
+    lines = [
+        f"- `{model}` in {', '.join(f'`{name}`' for name in names)}: {text}"
+        for model, names, text in remarks(result["rows"])
+    ]
     return ["\n".join(lines)] if lines else []
 
 
-TABLES: dict[str, Callable[..., str]] = {"bench": bench, "runtimes": runtimes}
+TABLES: dict[str, Callable[..., str]] = {"bench": bench, "runtimes": runtimes, "start": start}

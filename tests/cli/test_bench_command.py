@@ -5,7 +5,11 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
 import re
+import signal
+import tempfile
+import time
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -83,6 +87,41 @@ def test_an_accuracy_holds_for_its_size_alone() -> None:
         bench_chart(other)
 
 
+def test_one_data_set_in_a_drawing() -> None:
+    row = RESULT.to_dict()["rows"][0]
+    rows = [row, {**row, "runtime": "eager"}, {**row, "model": "lanmsff.fer2013"}]
+    drawn = bench_chart({**RESULT.to_dict(), "rows": rows}).svg()
+    assert "accuracy on ferplus validation; on other data, not drawn: lanmsff.fer2013 onnx" in drawn
+    assert drawn.count("<circle") == 2
+
+
+def test_a_gpu_stands_beside_its_roofline(
+    asked: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = {**FIGURES, "roofline_images_per_s": 1000.0, "roofline_fraction": 0.25}
+    rows = (ROWS[0], BenchRow("lanmsff", "cuda-bf16", (1, 48, 48), True, p50_ms=1.0, **figures))
+    facts = {**MACHINE, "gpu": "A GPU", "bf16_flops_per_s": 4e12}
+    monkeypatch.setattr(module, "bench", lambda *_, **__: Bench(rows, 8, 1, 60, 3, None, None, facts))
+    assert main(["bench", "lanmsff"]) == 0
+    head, first, second, *rest = capsys.readouterr().out.splitlines()
+    assert head.split()[-4:] == ["roofline", "images/s", "of", "roofline"]
+    assert first.split()[-1] == "1.5" and second.split()[-3:] == ["1000.0", "25.0", "%"]
+    assert "A GPU: 4.0 TFLOP/s in a large bfloat16 matrix product" in rest
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the signal ends the process elsewhere")
+def test_sigterm_ends_it_as_an_interrupt_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(*_: Any, **__: Any) -> None:
+        with tempfile.TemporaryDirectory(dir=tmp_path):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(module, "bench", ended)
+    assert main(["bench", "lanmsff"]) == 130
+    assert not list(tmp_path.iterdir()) and signal.getsignal(signal.SIGTERM) is before
+
+
 def test_errors(asked: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "resnet18", "--plot", "x.svg"]) == 2
     assert "no accuracy is recorded" in capsys.readouterr().err
@@ -94,13 +133,19 @@ def test_errors(asked: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert "no compiler" in capsys.readouterr().out
 
 
-def test_measured_figures_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def load_hooks() -> Any:
+    """The module that fills in the tables of the pages."""
     spec = importlib.util.spec_from_file_location("docs_hooks", Path(__file__).parents[2] / "docs" / "hooks.py")
     assert spec and spec.loader
     hooks = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(hooks)
+    return hooks
+
+
+def test_measured_figures_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hooks = load_hooks()
     path = tmp_path / "bench.json"
-    monkeypatch.setattr("doc_tools.bench.RESULTS", path)
+    monkeypatch.setattr("doc_tools.bench.RESULTS", tmp_path)
     assert hooks.table("bench") == "No run has been recorded yet."
     path.write_text(json.dumps(RESULT.to_dict()), encoding="utf-8")
     table = hooks.table("bench")
@@ -119,3 +164,24 @@ def test_measured_figures_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ElementTree.fromstring(picture)
     path.write_text(json.dumps({**RESULT.to_dict(), "rows": RESULT.to_dict()["rows"][3:]}), encoding="utf-8")
     assert "nothing is drawn" in hooks.table("bench")
+    (tmp_path / "bench-112.json").write_text(json.dumps({**RESULT.to_dict(), "batch": 32, "size": 112}))
+    headings = [line for line in hooks.table("bench").splitlines() if line.startswith("#")]
+    assert headings == [
+        "### Batch of 32, CPU threads: 1, 112 px",
+        "### Batch of 2, CPU threads: 1, the size of the weights",
+    ]
+    assert "--size 112 " in hooks.table("bench")
+
+
+def test_starts_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hooks = load_hooks()
+    monkeypatch.setattr("doc_tools.bench.RESULTS", tmp_path)
+    assert hooks.table("start") == "No run has been recorded yet."
+    rows = [{"what": "a", "p50_s": 0.25, "min_s": 0.125, "goal_s": None}]
+    rows.append({**rows[0], "what": "b", "goal_s": 0.5})
+    content = {"rows": rows, "runs": 7, "machine": MACHINE, "model": "lfnsb"}
+    (tmp_path / "start.json").write_text(json.dumps(content))
+    table = hooks.table("start")
+    assert "| a | 0.250 | 0.125 |  |" in table and "| b | 0.250 | 0.125 | 0.5 |" in table
+    assert "A processor, 2 cores; ferzoo 1." in table
+    assert "`python -m ferzoo.deploy.bench_start lfnsb --runs 7`" in table
