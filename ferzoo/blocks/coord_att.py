@@ -42,3 +42,8 @@ class CoordAtt(CoordAttn):
         strips = torch.cat([rows, columns], dim=2).unsqueeze(3)
         rows, columns = torch.split(self.act(self.bn1(self.conv1(strips))), [height, width], dim=2)
         return self.gate(self.conv_h(rows)), self.gate(self.conv_w(columns)).squeeze(3).unsqueeze(2)
+
+    def attention_map(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what `forward` multiplies `x` with, (N, channels, H, W) in (0, 1)."""
+        gate_h, gate_w = self.gates(x.mean(3), x.mean(2))
+        return gate_w * gate_h

@@ -64,3 +64,7 @@ class MassAtt(nn.Module):
         y = F.relu(self.up1(y)[:, :, :-1, :-1])
         y = torch.sigmoid(self.up2(y))[:, :, : x.shape[2], : x.shape[3]]
         return channel[:, :, None, None] * y
+
+    def attention_map(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what the caller multiplies `x` with: the output itself."""
+        return self.forward(x)

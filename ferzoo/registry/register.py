@@ -11,7 +11,7 @@ from typing import Any, TypeVar, overload
 
 from ..errors import PluginConflictError, RegistrationError
 
-__all__ = ["Registered", "register_block", "register_loss", "register_model", "registered"]
+__all__ = ["Registered", "register_block", "register_loss", "register_model", "registered", "registered_name"]
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -38,6 +38,12 @@ _registered: dict[tuple[str, str], Registered] = {}
 def registered(kind: str) -> dict[str, Registered]:
     """What imported modules have registered so far, by name."""
     return {name: item for (k, name), item in _registered.items() if k == kind}
+
+
+def registered_name(kind: str, make: Callable[..., Any]) -> str:
+    """Name that a class or function is registered under, or that it would get."""
+    names = [name for name, item in registered(kind).items() if item.make is make]
+    return names[0] if names else _snake_case(make.__name__)
 
 
 def _snake_case(name: str) -> str:
