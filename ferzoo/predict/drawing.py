@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ..errors import ImageError
 from .faces import Face
 
-__all__ = ["SUFFIXES", "draw", "save"]
+__all__ = ["SUFFIXES", "draw", "font", "save"]
 
 #: Suffixes of files that `save` writes, and Pillow's names of the formats.
 SUFFIXES = {
@@ -42,7 +42,7 @@ def draw(rgb: np.ndarray, faces: Sequence[Face]) -> Image.Image:
     picture = Image.fromarray(rgb).copy()
     pen = ImageDraw.Draw(picture)
     line = max(2, round(max(picture.size) / 300))
-    font = _font(max(11, round(max(picture.size) / 40)))
+    face_font = font(max(11, round(max(picture.size) / 40)))
     for face in faces:
         x1, y1, x2, y2 = face.box
         colour = _COLOURS[list(face.scores).index(face.label) % len(_COLOURS)]
@@ -51,16 +51,17 @@ def draw(rgb: np.ndarray, faces: Sequence[Face]) -> Image.Image:
         for x, y in face.landmarks or ():
             pen.ellipse((x - line, y - line, x + line, y + line), fill=colour)
         text = f"{face.label} {face.score:.0%}"
-        left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
+        left, top, right, bottom = pen.textbbox((0, 0), text, font=face_font)
         width, height = right - left + 2 * line, bottom - top + 2 * line
         x = max(0, min(x1, picture.width - width))
         y = y1 - height if y1 >= height else y1  # inside the box where there is no room above
         pen.rectangle((x, y, x + width, y + height), fill=colour)
-        pen.text((x + line - left, y + line - top), text, fill="black", font=font)
+        pen.text((x + line - left, y + line - top), text, fill="black", font=face_font)
     return picture
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Pillow's own font, about this many pixels high."""
     try:
         return ImageFont.load_default(size)
     except (TypeError, OSError, ImportError):  # Pillow before 10.1, or without FreeType, has one size

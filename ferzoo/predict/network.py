@@ -49,6 +49,8 @@ class Network:
         self.embedding = embedding
         cfg = _cfg(self.model)
         self.labels = _labels(self.model, cfg)
+        #: Part of a crop's side that preprocessing keeps, in the middle.
+        self.crop_pct = float(cfg["crop_pct"])
         self.transform: Callable[[Image.Image], torch.Tensor] = eval_transform(cfg, grayscale=wants_grey(self.model))
         if embedding and not (hasattr(self.model, "forward_features") and hasattr(self.model, "forward_head")):
             raise ValueError(f"embedding=True needs a network with forward_features and forward_head: {_name(model)}.")
@@ -67,6 +69,12 @@ class Network:
         """Within it torch uses this many threads; None leaves it alone."""
         return limit_threads(threads)
 
+    def batch(self, crops: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Preprocessed crops (C, H, W) as one batch (N, C, H, W), where and in what type the network computes."""
+        like = next(self.model.parameters(), None)
+        batch = torch.stack(list(crops))
+        return batch if like is None else batch.to(device=like.device, dtype=like.dtype)
+
     @torch.inference_mode()
     def __call__(self, crops: Sequence[torch.Tensor]) -> tuple[np.ndarray, np.ndarray | None]:
         """Classify preprocessed crops.
@@ -82,9 +90,7 @@ class Network:
         """
         # A training loop that calls this may have put it back to training mode.
         self.model.eval()
-        like = next(self.model.parameters(), None)
-        batch = torch.stack(list(crops))
-        batch = batch if like is None else batch.to(device=like.device, dtype=like.dtype)
+        batch = self.batch(crops)
         embeddings = None
         if self.embedding:
             features = self.model.forward_features(batch)

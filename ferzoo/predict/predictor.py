@@ -213,13 +213,14 @@ class Predictor:
 
     def prepare(self, rgb: np.ndarray, found: Iterable[Any]) -> list[Any]:
         """The network's input for each face that `find` found in an image (H, W, 3), uint8."""
-        crops = []
-        for box, landmarks in found:
-            crop = None if landmarks is None else align(rgb, landmarks)
-            if crop is None:
-                crop = Image.fromarray(rgb) if self.detector is None else square_crop(rgb, box, self.margin)
-            crops.append(self.network.transform(crop))
-        return crops
+        return [self.network.transform(self.crop(rgb, *one)) for one in found]
+
+    def crop(self, rgb: np.ndarray, box: Any, landmarks: np.ndarray | None) -> Image.Image:
+        """The picture of one face that `find` found, turned to its landmarks where it has any."""
+        aligned = None if landmarks is None else align(rgb, landmarks)
+        if aligned is not None:
+            return aligned
+        return Image.fromarray(rgb) if self.detector is None else square_crop(rgb, box, self.margin)
 
     def find(self, rgb: np.ndarray) -> list[tuple[tuple[int, int, int, int], np.ndarray | None]]:
         """Boxes, clipped to the image, and landmarks (5, 2) or None, of one image (H, W, 3), uint8."""
