@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .deploy.fuse import fuse
     from .deploy.profile import profile
     from .hub.push import push_to_hub
+    from .predict.explain import explain
     from .predict.predictor import Predictor
     from .registry.factory import (
         create_block,
@@ -42,6 +43,7 @@ _LAZY = {
     "create_loss": ".registry.factory",
     "create_model": ".registry.factory",
     "evaluate": ".train.evaluate",
+    "explain": ".predict.explain",
     "export": ".deploy.export",
     "fuse": ".deploy.fuse",
     "list_blocks": ".registry.factory",
@@ -63,6 +65,7 @@ __all__ = [
     "create_loss",
     "create_model",
     "evaluate",
+    "explain",
     "export",
     "fuse",
     "list_blocks",

@@ -16,6 +16,7 @@ __all__ = ["main"]
 #: `run(args) -> int`, and imports nothing heavy before `run`.
 COMMANDS = {
     "predict": ("predict", "find the faces in photographs and name their expressions"),
+    "explain": ("explain", "draw what a network looks at in a face: Grad-CAM and attention"),
     "list": ("list_names", "list the registered models, blocks or losses"),
     "info": ("info", "parameters and FLOPs of a model beside the paper's"),
     "plugins": ("plugins", "list every plugin and the errors of broken ones"),
