@@ -20,6 +20,7 @@ from doc_tools import (  # noqa: E402
     bench,
     code,
     datasets,
+    demo,
     explain,
     from_scratch,
     gallery,
@@ -37,6 +38,7 @@ TABLES: dict[str, Callable[..., str]] = {
     **bench.TABLES,
     **code.TABLES,
     **datasets.TABLES,
+    **demo.TABLES,
     **explain.TABLES,
     **from_scratch.TABLES,
     **gallery.TABLES,
@@ -56,9 +58,19 @@ def on_page_content(html: str, **_: Any) -> str:
     return mathml.with_mathml(html.replace("<p>See the class.</p>", ""))
 
 
+def on_post_page(output: str, page: Any, **_: Any) -> str:
+    """State what the page of the demo may load; mkdocs calls it."""
+    return demo.with_policy(output) if page.file.src_uri == demo.PAGE else output
+
+
 def on_post_build(config: Any, **_: Any) -> None:
-    """Look at every link of the built site; mkdocs calls it, and a warning fails a strict build."""
-    for link in links.broken(Path(config["site_dir"])):
+    """Put the networks of the demo beside its page, and look at every link; mkdocs calls it.
+
+    A link that is broken is a warning, which fails a strict build.
+    """
+    site = Path(config["site_dir"])
+    demo.build(site)
+    for link in links.broken(site):
         logging.getLogger("mkdocs.hooks.links").warning("Broken link in %s", link)
 
 

@@ -1,6 +1,6 @@
 // The two networks together: what was built, the faces of a picture, the expression of each.
 import { Detector } from "./detector.js";
-import { input, place } from "./pixels.js";
+import { canvas, input, place } from "./pixels.js";
 
 /** What was built: names, sizes, preprocessing. Throws an Error that says why where nothing was. */
 export async function configuration() {
@@ -13,7 +13,11 @@ export async function configuration() {
 /** Load both networks. */
 export async function load(cfg) {
   const [detector, session] = await Promise.all([Detector.load(), loadNetwork(cfg)]);
-  return new Networks(cfg, detector, session);
+  const both = new Networks(cfg, detector, session);
+  // The first run is slow, and would be taken for the speed.
+  await detector.detect(canvas(1, 1));
+  await both.classify(new Float32Array(cfg.height * cfg.width));
+  return both;
 }
 
 async function loadNetwork(cfg) {

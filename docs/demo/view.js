@@ -4,6 +4,8 @@ import { canvas } from "./pixels.js";
 const LONGEST = 1280; // of the shown picture, in pixels
 const percent = (value) => `${(100 * value).toFixed(1)} %`;
 
+const milliseconds = (value) => `${value.toFixed(value < 10 ? 1 : 0)} ms`;
+
 /** An element with text and children. */
 function element(tag, properties = {}, ...children) {
   const made = Object.assign(document.createElement(tag), properties);
@@ -43,8 +45,9 @@ export class View {
     if (!live || this.selected >= sides.length) this.selected = Math.max(0, sides.indexOf(Math.max(...sides)));
     this.stage.hidden = false;
     this.faces.hidden = !result.faces.length;
-    this.times.textContent = `Finding faces: ${result.detection.toFixed(0)} ms. Naming the expression of
-      ${result.faces.length}: ${result.network.toFixed(1)} ms.`;
+    this.choices.hidden = result.faces.length < 2;
+    this.times.textContent = `Finding faces ${milliseconds(result.detection)}`;
+    if (sides.length) this.times.textContent += `, naming expressions ${milliseconds(result.network)}`;
     this.#choices();
     this.select(this.selected);
   }
