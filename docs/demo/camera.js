@@ -19,7 +19,9 @@ export class Camera {
       throw new Error("Browsers give the camera only to pages that come over https or from this machine.");
     }
     try {
-      this.#stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user" }, audio: false });
+      const stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user" }, audio: false });
+      this.stop(); // where two were asked for at once
+      this.#stream = stream;
     } catch (error) {
       throw new Error(REASONS[error.name] ?? `The camera does not start: ${error.message}`);
     }

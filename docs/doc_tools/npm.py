@@ -59,7 +59,7 @@ def fetch(package: Mapping[str, Any]) -> Path:
 def _check(package: Mapping[str, Any], path: Path) -> None:
     found = "sha512-" + base64.b64encode(hashlib.sha512(path.read_bytes()).digest()).decode()
     if found != package["integrity"]:
-        raise ValueError(f"{path.name} is not the pinned package: its hash is {found}.")
+        raise ValueError(f"{path} is not the pinned package: its hash is {found}. Remove it to fetch it anew.")
 
 
 def _download(package: Mapping[str, Any], folder: Path) -> Path:
@@ -78,5 +78,7 @@ def _download(package: Mapping[str, Any], folder: Path) -> Path:
                 shutil.copyfileobj(answer, file)
             return path
     except (OSError, subprocess.SubprocessError) as error:
-        raise UnavailableError(f"{name} {version} could not be fetched: {error}") from error
+        # The page shows it: a failed command would name folders of this machine.
+        reason = "npm pack failed" if isinstance(error, subprocess.SubprocessError) else error
+        raise UnavailableError(f"{name} {version} could not be fetched: {reason}") from error
     raise UnavailableError(f"{name} {version} is needed: install npm, or set NPM_CONFIG_REGISTRY")
