@@ -14,6 +14,7 @@ from PIL import Image
 
 import ferzoo
 from ferzoo.predict.crop import square_crop
+from ferzoo.predict.faces import check_detections
 
 PHOTOGRAPH = Path(__file__).parents[2] / "docs" / "images" / "astronaut.jpg"
 INPUT = """async ([source, box]) => {
@@ -70,6 +71,15 @@ def test_input_is_the_predictors(demo: Any, network: Any, facts: dict[str, Any],
     np.testing.assert_allclose(np.reshape(found, expected.shape), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("box", [(10.2, 20.6, 60.2, 70.6), (-8.0, 150.5, 42.0, 200.5), (310.0, 10.0, 350.0, 50.0)])
+def test_box_is_moved_and_then_clipped_as_a_detectors(demo: Any, facts: dict[str, Any], box: tuple[float, ...]) -> None:
+    x, y = (facts["framing"][key] * (box[2] - box[0]) for key in ("right", "down"))
+    moved = np.array([box]) + [x, y, x, y]
+    expected = [list(kept) for kept, _ in check_detections(moved, 200, 300)]
+    found = demo.page.evaluate("(box) => pixels.place(box, cfg.framing, 300, 200)", list(box))
+    assert [found] == (expected or [None])
+
+
 def test_photograph_has_the_label_of_the_predictor(demo: Any) -> None:
     pytest.importorskip("cv2", reason="comes with the extra faces")
     [face] = ferzoo.Predictor("lanmsff")(PHOTOGRAPH)
@@ -77,8 +87,10 @@ def test_photograph_has_the_label_of_the_predictor(demo: Any) -> None:
     assert message == f"1 face: {face.label}."
     page = demo.page
     assert page.inner_text("#demo-title") == f"Face 1 of 1: {face.label}"
-    rows = [row.split("\t") for row in page.inner_text("#demo-scores").splitlines()]
-    scores = {row[0]: float(row[-1].removesuffix("%")) for row in rows}
+    rows = page.eval_on_selector_all(
+        "#demo-scores tr", "rows => rows.map(r => [r.cells[0].innerText, parseFloat(r.cells[2].innerText)])"
+    )
+    scores = dict(rows)
     assert tuple(scores) == tuple(face.scores) and sum(scores.values()) == pytest.approx(100, abs=0.5)
     assert max(scores, key=scores.__getitem__) == face.label
     widths = page.eval_on_selector_all(".demo-bar", "bars => bars.map(b => parseFloat(b.style.width))")
