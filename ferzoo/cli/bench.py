@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .evaluate import drawing_path
+from .numbers import whole_number
 from .progress import ProgressLine, ended_cleanly, notes
-from .table import print_json, print_table, whole_number
+from .table import print_json, print_table
 
 if TYPE_CHECKING:
     from ..data.canvas import Canvas

@@ -7,8 +7,9 @@ import sys
 from typing import Any
 
 from .evaluate import add_data_arguments, data_errors, drawing_path, prepare, reading
+from .numbers import whole_number
 from .progress import ProgressLine, notes
-from .table import print_json, print_table, whole_number
+from .table import print_json, print_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

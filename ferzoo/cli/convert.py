@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from .table import print_json, whole_number
+from .numbers import whole_number
+from .table import print_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .numbers import whole_number
 from .progress import ProgressLine, notes
-from .table import print_json, print_table, whole_number
+from .table import print_json, print_table
 
 __all__ = ["add_arguments", "add_data_arguments", "run"]
 

@@ -6,8 +6,9 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from .evaluate import data_errors
+from .numbers import whole_number
 from .progress import ProgressLine, notes
-from .table import print_json, whole_number
+from .table import print_json
 
 if TYPE_CHECKING:
     from ..train.measured import Measured

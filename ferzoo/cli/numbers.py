@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["number"]
+__all__ = ["number", "whole_number"]
 
 
 def number(kind: Callable[[str], Any], low: float, high: float, what: str) -> Callable[[str], Any]:
@@ -29,3 +29,7 @@ def number(kind: Callable[[str], Any], low: float, high: float, what: str) -> Ca
         return value
 
     return parse
+
+
+#: Parses an argument that must be 1 or more.
+whole_number = number(int, 1, 2**31 - 1, "a whole number from 1 up")

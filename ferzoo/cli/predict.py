@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import predict_many, predict_video
-from .numbers import number
+from .numbers import number, whole_number
 from .table import print_json, print_table
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    whole = number(int, 1, 2**31 - 1, "a whole number from 1 up")
     margin = number(float, -0.4, 2, "a fraction from -0.4 to 2")
     parser.add_argument("paths", nargs="*", metavar="PATH", help="images, folders, patterns in quotes, or one video")
     parser.add_argument("--model", default="lfnsb", help="name, folder, hf-hub:org/repo or .onnx (default: lfnsb)")
@@ -31,10 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--json", action="store_true", help="print JSON: all scores, and the errors")
     output.add_argument("--csv", action="store_true", help="print CSV: all scores, and the errors")
     parser.add_argument("--margin", type=margin, help="added on each side of a box, by its side (default: as trained)")
-    parser.add_argument("--min-face", type=whole, metavar="PX", help="smallest face looked for (default: by size)")
+    parser.add_argument("--min-face", type=whole_number, metavar="PX", help="smallest face to find (default: by size)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: cpu)")
-    parser.add_argument("--threads", type=whole, help="CPU threads (default: torch's)")
-    parser.add_argument("--batch-size", type=whole, default=64, help="most faces at a time (default: 64)")
+    parser.add_argument("--threads", type=whole_number, help="CPU threads (default: torch's)")
+    parser.add_argument("--batch-size", type=whole_number, default=64, help="most faces at a time (default: 64)")
     predict_video.add_arguments(parser)
     predict_many.add_arguments(parser)
 

@@ -6,8 +6,9 @@ import argparse
 import sys
 
 from . import predict_video
+from .numbers import whole_number
 from .progress import ProgressLine, notes
-from .table import print_json, whole_number
+from .table import print_json
 
 __all__ = ["add_arguments", "run", "wanted"]
 

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .numbers import number
+from .numbers import number, whole_number
 from .progress import ProgressLine, notes
-from .table import print_table, whole_number
+from .table import print_table
 
 if TYPE_CHECKING:
     from ..predict.predictor import Predictor

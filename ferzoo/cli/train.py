@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .table import print_json, print_table, whole_number
+from .numbers import whole_number
+from .table import print_json, print_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
