@@ -14,10 +14,7 @@ from PIL import Image
 
 from ..errors import ImageError
 
-__all__ = [
-    "MAX_PIXELS", "Source", "decode", "expand", "from_array", "from_pil", "is_many", "printable", "read_image",
-    "to_rgb",
-]  # fmt: skip
+__all__ = ["MAX_PIXELS", "Source", "decode", "expand", "is_many", "printable", "read_image", "to_rgb"]
 
 Source = str | os.PathLike[str] | Image.Image | np.ndarray
 
