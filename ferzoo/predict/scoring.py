@@ -133,7 +133,8 @@ def score(
     # On a cluster the devices are the workers'; here the network only says what it is.
     predictor = settings.predictor(device="cpu") if cluster else settings.predictor()
     shape = RowFormat(suffix, predictor.labels, keep)
-    job = facts_of(settings, predictor, images, keep, suffix)
+    schema = shape.schema(images.kinds) if lines != path else None
+    job = facts_of(settings, predictor, images, keep, ".csv" if suffix == ".csv" else ".jsonl")
     with closing(Output(lines, job, shape.header, resume, path)) as output:
         before = output.state
         start = time.monotonic()
@@ -148,7 +149,7 @@ def score(
                 )
             with closing(groups):
                 _write(output, groups, shape, _Progress(images.total or 0, before.images, progress), stop_on_error)
-            output.finish(lambda: write_parquet(lines, path, shape.schema(images.kinds)) if lines != path else None)
+            output.finish(lambda: write_parquet(lines, path, schema) if lines != path else None)
         state, took = output.state, max(time.monotonic() - start, 1e-9)
     counts = {name: getattr(state, name) for name in ("images", "faces", "faceless", "errors", "rows")}
     seconds = state.seconds if before.finished else before.seconds + took

@@ -60,7 +60,7 @@ class Table:
         self._column = column or _image_column(path, schema)
         self.kinds = {name: schema.field(name).type for name in keep}
         for name, kind in self.kinds.items():
-            if _has_bytes(kind):
+            if _holds_bytes(kind):
                 raise DataError(f"The column {name} of {printable(path)} holds bytes, which no row can keep.")
         self._sizes, self.count = sizes, sum(sizes)
         self.facts = ["table", path, self.count, os.path.getsize(path), self._column]
@@ -114,6 +114,20 @@ def _has_bytes(kind: Any) -> bool:
     if types.is_struct(kind):
         return any(field.name == "bytes" and _has_bytes(field.type) for field in kind)
     return types.is_binary(kind) or types.is_large_binary(kind)
+
+
+def _holds_bytes(kind: Any) -> bool:
+    """Whether there are bytes anywhere in a value."""
+    import pyarrow.types as types
+
+    kind = getattr(kind, "storage_type", kind)
+    if types.is_struct(kind):
+        return any(_holds_bytes(field.type) for field in kind)
+    if types.is_map(kind):
+        return _holds_bytes(kind.key_type) or _holds_bytes(kind.item_type)
+    if types.is_nested(kind) or types.is_dictionary(kind):
+        return _holds_bytes(kind.value_type)
+    return types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind)
 
 
 def _plain(value: Any) -> Any:

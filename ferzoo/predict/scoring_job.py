@@ -41,9 +41,17 @@ class Settings:
 
 
 def facts_of(
-    settings: Settings, predictor: Predictor, source: Source, keep: Sequence[str], suffix: str
+    settings: Settings, predictor: Predictor, source: Source, keep: Sequence[str], form: str
 ) -> dict[str, Any]:
-    """Everything that the rows depend on, for JSON: a job goes on only where it is the same."""
+    """Everything that the rows depend on, for JSON: a job goes on only where it is the same.
+
+    Args:
+        settings: How.
+        predictor: Made of them.
+        source: The images.
+        keep: Columns of the source that go into the rows.
+        form: What the rows are appended as, ".csv" or ".jsonl".
+    """
     detector, model = predictor.detector, settings.model
     return {
         "source": source.facts,
@@ -57,7 +65,7 @@ def facts_of(
         "dtype": settings.dtype,
         "batch_size": settings.batch_size,
         "keep": list(keep),
-        "format": suffix,
+        "format": form,
     }
 
 

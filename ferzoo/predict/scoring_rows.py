@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ..errors import FerzooError, MissingExtraError
+from ..errors import FerzooError, MissingExtraError, first_line
 from ..weights.files import write_atomically
 from .images import printable
 from .predictor import Prediction
@@ -67,17 +67,17 @@ class RowFormat:
         )
         return text.getvalue().encode()
 
-    def schema(self, kinds: Mapping[str, Any]) -> Any:
+    def schema(self, kinds: Mapping[str, Sequence[Any]]) -> Any:
         """Arrow's schema of the rows.
 
         Args:
-            kinds: Arrow types of the columns of the source, None for text.
+            kinds: Arrow types of the columns of the source, one for each part that has it; None for text.
         """
         import pyarrow
 
         fixed = dict.fromkeys(("face", "x1", "y1", "x2", "y2"), pyarrow.int32())
         fixed |= dict.fromkeys(("score", *self._labels), pyarrow.float64())
-        fixed |= {self.kept[name]: _json_type(kind) for name, kind in kinds.items()}
+        fixed |= {self.kept[name]: _joined(of_parts) for name, of_parts in kinds.items()}
         return pyarrow.schema([(name, fixed.get(name, pyarrow.string())) for name in self.columns])
 
 
@@ -105,16 +105,29 @@ def write_parquet(lines: Path, out: Path, schema: Any) -> None:
 
     Raises:
         OSError: If it cannot be written.
+        FerzooError: If parquet cannot hold the rows.
     """
     import pyarrow
     from pyarrow.parquet import ParquetWriter
 
+    text = [field.name for field in schema if field.type == pyarrow.string()]
+
     def write(path: Path) -> None:
         with path.open("wb") as file, ParquetWriter(file, schema, compression="zstd") as writer:
             for rows in _chunks(lines, GROUP):
+                for row in rows:
+                    row.update({name: _text(row[name]) for name in text})
                 writer.write_table(pyarrow.Table.from_pylist(rows, schema))
 
-    write_atomically(out, write)
+    try:
+        write_atomically(out, write)
+    except (pyarrow.ArrowException, OverflowError) as error:
+        name = out.with_suffix(".jsonl").name
+        raise FerzooError(
+            f"{printable(out)} cannot be made of the rows: {first_line(error)}. They are whole in {lines.name}, as "
+            f"JSON lines: rename it to {name}, and {out.name}.progress to {name}.progress; then go on "
+            f"with -o {name} --resume."
+        ) from error
 
 
 def check_parquet() -> None:
@@ -135,14 +148,44 @@ def _cell(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict | bool) else value
 
 
-def _json_type(kind: Any) -> Any:
-    """The type itself where JSON keeps it, else text."""
+def _text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _joined(kinds: Sequence[Any]) -> Any:
+    """One type for the values of all parts: text where they differ in more than their width."""
     import pyarrow
     from pyarrow import types
 
-    simple: tuple[Callable[[Any], bool], ...] = (types.is_integer, types.is_floating, types.is_boolean)
-    if kind is not None and any(check(kind) for check in simple):
-        return kind
-    if kind is not None and (types.is_list(kind) or types.is_large_list(kind)):
-        return pyarrow.list_(_json_type(kind.value_type))
+    found = [_json_type(kind) or pyarrow.string() for kind in kinds] or [pyarrow.string()]
+    if all(kind == found[0] for kind in found):
+        return found[0]
+    for family, widest in ((types.is_signed_integer, pyarrow.int64()), (types.is_floating, pyarrow.float64())):
+        if all(map(family, found)):
+            return widest
     return pyarrow.string()
+
+
+def _json_type(kind: Any) -> Any:
+    """The type of what JSON makes of a column; None where that is best kept as JSON text."""
+    import pyarrow
+    from pyarrow import types
+
+    kind = getattr(kind, "storage_type", kind)
+    if kind is None:
+        return pyarrow.string()
+    if types.is_dictionary(kind):
+        return _json_type(kind.value_type)
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        inner = _json_type(kind.value_type)
+        return inner and pyarrow.list_(inner)
+    if types.is_struct(kind):
+        fields = [(field.name, _json_type(field.type)) for field in kind]
+        plain = fields and all(inner for _, inner in fields) and len(dict(fields)) == len(fields)
+        return pyarrow.struct(fields) if plain else None
+    if types.is_nested(kind):  # a map
+        return None
+    if types.is_float16(kind):  # of which pyarrow makes no values of Python's
+        return pyarrow.float32()
+    simple = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)
+    return kind if simple else pyarrow.string()

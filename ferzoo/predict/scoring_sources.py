@@ -25,7 +25,7 @@ class Source:
     Attributes:
         parts: The parts.
         total: Number of images, None where a part does not know its own.
-        kinds: Arrow types of the columns that are kept.
+        kinds: Arrow types of the columns that are kept, one for each part.
         facts: What a resumed job compares.
     """
 
@@ -34,7 +34,7 @@ class Source:
         self.parts = list(parts)
         counts = [part.count for part in parts]
         self.total = None if None in counts else sum(count or 0 for count in counts)
-        self.kinds = {name: next((part.kinds[name] for part in parts if name in part.kinds), None) for name in keep}
+        self.kinds = {name: [part.kinds[name] for part in parts] for name in keep}
         digest = hashlib.sha256(json.dumps([part.facts for part in parts]).encode("utf-8", "surrogateescape"))
         self.facts = {"images": self.total, "sha256": digest.hexdigest()}
 

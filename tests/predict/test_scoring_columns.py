@@ -1,0 +1,121 @@
+"""Columns of a table that a job keeps: each type comes out as it went in, and a failed parquet file loses nothing."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import MeanColour
+from PIL import Image
+
+from ferzoo.errors import DataError, FerzooError
+from ferzoo.predict import scoring_rows
+from ferzoo.predict.scoring import Summary, score
+
+pyarrow: Any = pytest.importorskip("pyarrow", reason="comes with the extra train")
+parquet: Any = pytest.importorskip("pyarrow.parquet")
+
+#: Values of a column, and what they are in parquet: themselves, or text where parquet gets JSON.
+COLUMNS: dict[str, tuple[Any, list[Any], list[Any] | None]] = {
+    "struct": (pyarrow.struct([("a", pyarrow.int8()), ("b", pyarrow.string())]), [{"a": 1, "b": "x"}, None], None),
+    "nested": (pyarrow.list_(pyarrow.struct([("a", pyarrow.list_(pyarrow.int64()))])), [[{"a": [1]}], []], None),
+    "box": (pyarrow.list_(pyarrow.float32(), 2), [[0.5, 2.0], None], None),
+    "map": (
+        pyarrow.map_(pyarrow.string(), pyarrow.int64()), [[("k", 7)], []], ['[["k", 7]]', "[]"],
+    ),
+    "half": (pyarrow.float16(), [0.5, None], None),
+    "numbers": (pyarrow.dictionary(pyarrow.int8(), pyarrow.int64()), [5, 6], None),
+    "days": (pyarrow.list_(pyarrow.date32()), [[datetime.date(2024, 2, 1)], []], [["2024-02-01"], []]),
+    "large": (pyarrow.uint64(), [2**64 - 1, 0], None),
+    "flag": (pyarrow.bool_(), [True, None], None),
+}  # fmt: skip
+
+
+def png() -> bytes:
+    data = io.BytesIO()
+    Image.new("RGB", (8, 8), (9, 90, 180)).save(data, "png")
+    return data.getvalue()
+
+
+def table(path: Path, **columns: Any) -> Path:
+    """A table of two images and what else is given."""
+    parquet.write_table(pyarrow.table({"image": [png(), png()], **columns}), path)
+    return path
+
+
+def go(source: Any, out: Path, **changed: Any) -> Summary:
+    return score(source, out, MeanColour(), **{"detect": False, "workers": 1, **changed})
+
+
+def test_every_type_is_kept(tmp_path: Path) -> None:
+    source = table(tmp_path / "t.parquet", **{n: pyarrow.array(v, kind) for n, (kind, v, _) in COLUMNS.items()})
+    for suffix in (".parquet", ".jsonl", ".csv"):
+        go(source, tmp_path / f"rows{suffix}", keep=list(COLUMNS))
+    found = parquet.read_table(tmp_path / "rows.parquet")
+    lines = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
+    for name, (_, values, expected) in COLUMNS.items():
+        assert found[name].to_pylist() == (values if expected is None else expected), name
+        texts = [json.loads(value) if name == "map" else value for value in found[name].to_pylist()]
+        assert [line[name] for line in lines] == texts
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kind", "values"),
+    [
+        (pyarrow.int16(), pyarrow.int64(), pyarrow.int64(), [1, 2, 1, 2]),
+        (pyarrow.float32(), pyarrow.float64(), pyarrow.float64(), [1.0, 2.0, 1.0, 2.0]),
+        (pyarrow.int64(), pyarrow.string(), pyarrow.string(), ["1", "2", "1", "2"]),
+        (pyarrow.int64(), pyarrow.float64(), pyarrow.string(), ["1", "2", "1.0", "2.0"]),
+    ],
+)
+def test_parts_of_other_types(tmp_path: Path, first: Any, second: Any, kind: Any, values: list[Any]) -> None:
+    columns = (pyarrow.array([1, 2]).cast(one) for one in (first, second))
+    sources = [table(tmp_path / f"{i}.parquet", kept=column) for i, column in enumerate(columns)]
+    go(sources, tmp_path / "rows.parquet", keep=["kept"])
+    found = parquet.read_table(tmp_path / "rows.parquet")
+    assert found.schema.field("kept").type == kind and found["kept"].to_pylist() == values
+
+
+def test_a_table_and_an_archive(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "s.tar", "w") as tar:
+        for name, data in (("1.cls", b"8"), ("1.png", png())):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    sources = [table(tmp_path / "t.parquet", cls=[1, 2]), tmp_path / "s.tar"]
+    go(sources, tmp_path / "rows.parquet", keep=["cls"])
+    assert parquet.read_table(tmp_path / "rows.parquet")["cls"].to_pylist() == ["1", "2", "8"]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pyarrow.list_(pyarrow.binary()),
+        pyarrow.struct([("raw", pyarrow.binary(2))]),
+        pyarrow.map_(pyarrow.string(), pyarrow.large_binary()),
+    ],
+)
+def test_bytes_anywhere_are_refused(tmp_path: Path, kind: Any) -> None:
+    source = table(tmp_path / "t.parquet", kept=pyarrow.nulls(2, kind))
+    with pytest.raises(DataError, match="The column kept of .* holds bytes"):
+        go(source, tmp_path / "rows.jsonl", keep=["kept"], column="image")
+
+
+def test_rows_that_parquet_does_not_take_are_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = table(tmp_path / "t.parquet", kept=[1, 2])
+    monkeypatch.setattr(scoring_rows, "_joined", lambda kinds: pyarrow.list_(pyarrow.int64()))
+    for resume in (False, True):
+        with pytest.raises(FerzooError, match="rows.parquet cannot be made of the rows: .*rename it to rows.jsonl"):
+            go(source, tmp_path / "rows.parquet", keep=["kept"], resume=resume)
+        assert not (tmp_path / "rows.parquet").exists()
+    (tmp_path / "rows.parquet.rows").rename(tmp_path / "rows.jsonl")
+    (tmp_path / "rows.parquet.progress").rename(tmp_path / "rows.jsonl.progress")
+    done = go(source, tmp_path / "rows.jsonl", keep=["kept"], resume=True)
+    assert (done.images, done.resumed) == (2, 2)
+    go(source, tmp_path / "new.jsonl", keep=["kept"])
+    assert (tmp_path / "rows.jsonl").read_bytes() == (tmp_path / "new.jsonl").read_bytes()
