@@ -9,18 +9,24 @@ import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import DataError, MissingExtraError, first_line
 from .images import printable
-from .scoring_parts import Item
+from .scoring_parts import IMAGES, Item
 
 __all__ = ["Archive", "Table", "is_archive", "is_table"]
 
 #: Rows that are decoded from a table at a time.
 ROWS = 64
-#: Suffixes of a WebDataset's members that are images.
-IMAGES = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "ppm", "pgm", "avif", "jp2", "heic")
+#: Most bytes of a WebDataset's member that is read: an image thread holds a few.
+MAX_BYTES = 1 << 28
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    """Size in bytes, and when it was changed, in seconds."""
+    status = os.stat(path)
+    return status.st_size, int(status.st_mtime)
 
 
 def is_table(path: str) -> bool:
@@ -63,7 +69,7 @@ class Table:
             if _holds_bytes(kind):
                 raise DataError(f"The column {name} of {printable(path)} holds bytes, which no row can keep.")
         self._sizes, self.count = sizes, sum(sizes)
-        self.facts = ["table", path, self.count, os.path.getsize(path), self._column]
+        self.facts, self.relative = ["table", path, self.count, *_stamp(path), self._column], not os.path.isabs(path)
 
     def _open(self) -> Any:
         from pyarrow.parquet import ParquetFile
@@ -142,18 +148,40 @@ def _plain(value: Any) -> Any:
 
 
 class _Blocks:
-    """An open file that remembers what was read last."""
+    """An open file that remembers what was read last, and reads nothing that is too large for the memory."""
 
     def __init__(self, file: Any) -> None:
         self.last = b""
         self._file = file
 
     def read(self, size: int = -1) -> bytes:
+        if size > MAX_BYTES:  # members are looked at before, so it is the header of one
+            raise tarfile.ReadError(f"a header in it has {size:,} bytes")
         self.last = self._file.read(size)
         return self.last
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
+
+
+class _Tar(tarfile.TarFile):
+    fileobj: Any
+
+    def __init__(self, name: Any = None, mode: Any = "r", fileobj: Any = None, **options: Any) -> None:
+        super().__init__(name, mode, _Blocks(fileobj), **options)
+
+
+class _Member(NamedTuple):
+    """A file in an archive; what is not wanted, or too large, has no data."""
+
+    name: str
+    suffix: str
+    size: int
+    data: bytes
+
+
+def _is_image(suffix: str) -> bool:
+    return suffix.rpartition(".")[2] in IMAGES
 
 
 class Archive:
@@ -170,16 +198,15 @@ class Archive:
         if not Path(path).is_file():
             raise DataError(f"{printable(path)}: there is no such file.")
         self.path, self._keep, self.kinds = path, tuple(keep), dict[str, Any].fromkeys(keep)
-        self.facts = ["archive", path, os.path.getsize(path)]
+        self.facts, self.relative = ["archive", path, *_stamp(path)], not os.path.isabs(path)
 
     def read(self, start: int, stop: int | None) -> Iterator[Item]:
         """As in `Part`; one sample is in memory."""
         index = 0
         try:
             # Read forward, never back: that is what a pipe of compressed bytes needs.
-            with tarfile.open(self.path, "r:*") as tar:
-                tar.fileobj = blocks = _Blocks(tar.fileobj)
-                sample: list[tuple[str, str, bytes]] = []
+            with open(self.path, "rb") as file, _Tar.open(fileobj=file, mode="r:*") as tar:
+                sample: list[_Member] = []
                 key = None
                 while (member := tar.next()) is not None:
                     # TarFile remembers every member, which would grow with the file.
@@ -191,10 +218,10 @@ class Archive:
                         yield from self._item(index, start, stop, sample)
                         index, sample = index + 1, []
                     key, suffix = match[1], match[2].lower()
-                    wanted = index >= start and (suffix.rpartition(".")[2] in IMAGES or suffix in self._keep)
-                    file = tar.extractfile(member) if wanted else None
-                    sample.append((member.name, suffix, file.read() if file else b""))
-                if blocks.last != bytes(tarfile.BLOCKSIZE):  # tarfile takes a broken header for the end
+                    wanted = index >= start and (_is_image(suffix) or suffix in self._keep)
+                    read = tar.extractfile(member) if wanted and member.size <= MAX_BYTES else None
+                    sample.append(_Member(member.name, suffix, member.size, read.read() if read else b""))
+                if tar.fileobj.last != bytes(tarfile.BLOCKSIZE):  # tarfile takes a broken header for the end
                     raise tarfile.ReadError("it is cut off, or a header in it is broken")
                 if sample:
                     yield from self._item(index, start, stop, sample)
@@ -204,14 +231,19 @@ class Archive:
                 "copy, or leave it out."
             ) from error
 
-    def _item(self, index: int, start: int, stop: int | None, sample: list[tuple[str, str, bytes]]) -> Iterator[Item]:
+    def _item(self, index: int, start: int, stop: int | None, sample: list[_Member]) -> Iterator[Item]:
         if index < start or (stop is not None and index >= stop):
             return
-        texts = {suffix: data.decode("utf-8", "replace").strip() for _, suffix, data in sample if suffix in self._keep}
+        texts = {one.suffix: one.data.decode("utf-8", "replace").strip() for one in sample if one.suffix in self._keep}
         kept = {name: texts.get(name) for name in self._keep}
-        for name, suffix, data in sample:
-            if suffix.rpartition(".")[2] in IMAGES:
-                yield Item(index, f"{self.path}/{name}", data, kept)
-                return
-        held = ", ".join(suffix for _, suffix, _ in sample)
-        yield Item(index, f"{self.path}/{sample[0][0]}", None, kept, f"is of a sample without an image: it has {held}")
+        image = next((one for one in sample if _is_image(one.suffix)), None)
+        large = next(
+            (one for one in sample if one.size > MAX_BYTES and (one is image or one.suffix in self._keep)), None
+        )
+        problem = None
+        if large:
+            problem = f"has {large.size:,} bytes, more than the {MAX_BYTES:,} that a member of an archive may have"
+        elif image is None:
+            problem = f"is of a sample without an image: it has {', '.join(one.suffix for one in sample)}"
+        named = large or image or sample[0]
+        yield Item(index, f"{self.path}/{named.name}", None if problem else named.data, kept, problem)

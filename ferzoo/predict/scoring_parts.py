@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 from array import array
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -15,8 +16,10 @@ import numpy as np
 from ..errors import DataError, ImageError
 from .images import decode, printable, read_image
 
-__all__ = ["Files", "Item", "ListFile", "Part"]
+__all__ = ["IMAGES", "Files", "Item", "ListFile", "Part"]
 
+#: Suffixes of images, in folders and WebDatasets.
+IMAGES = tuple("jpg jpeg jpe jfif mpo png webp bmp gif tif tiff ppm pgm pbm pnm avif jp2 j2k heic heif".split())
 #: Lines of a list between two whose place in the file is kept.
 STRIDE = 1000
 
@@ -70,6 +73,11 @@ class Part(Protocol):
         ...
 
     @property
+    def relative(self) -> bool:
+        """Whether its names mean other files in another folder."""
+        ...
+
+    @property
     def kinds(self) -> dict[str, Any]:
         """Arrow types of the columns that are kept, by name; None for text."""
         ...
@@ -89,6 +97,7 @@ class Files:
         for name in names:
             digest.update(os.fsencode(name) + b"\0")
         self.facts = ["files", len(names), digest.hexdigest()]
+        self.relative = not all(map(os.path.isabs, names))
 
     def read(self, start: int, stop: int | None) -> Iterator[Item]:
         """As in `Part`."""
@@ -96,7 +105,7 @@ class Files:
 
 
 class ListFile:
-    """A text file with one path a line; empty lines do not count."""
+    """A text file with one path a line; empty lines do not count, nor does a byte order mark."""
 
     def __init__(self, path: str) -> None:
         """Count the lines.
@@ -104,14 +113,15 @@ class ListFile:
         Raises:
             DataError: If the file cannot be read.
         """
-        self.path, self.kinds = path, dict[str, Any]()
+        self.path, self.kinds, self.relative = path, dict[str, Any](), not os.path.isabs(path)
         digest, count, self._marks = hashlib.sha256(), 0, array("Q")
         try:
             with open(path, "rb") as file:
-                place = 0
+                place = file.seek(len(BOM_UTF8) if file.read(len(BOM_UTF8)) == BOM_UTF8 else 0)
                 for line in file:
                     digest.update(line)
                     if line.strip():
+                        self.relative = self.relative or not os.path.isabs(line)
                         if count % STRIDE == 0:
                             self._marks.append(place)
                         count += 1

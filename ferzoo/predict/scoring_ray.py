@@ -55,19 +55,13 @@ class _Worker:
 
     def __call__(self, batch: dict[str, Any]) -> Iterator[dict[str, list[bytes]]]:
         for part, start, stop in map(pickle.loads, batch["item"]):
-            items = self._source.read((part, start), stop) if stop is not None else self._rest(part, start)
             try:
-                for group in predict_items(self._predictor, items, self._threads):
+                for group in predict_items(self._predictor, self._source.part(part, start, stop), self._threads):
                     for item, _ in group:
                         item.data = None
                     yield {"group": [pickle.dumps(group)]}
             except FerzooError as error:  # Ray would try again, and bury the message
                 yield {"group": [pickle.dumps(FerzooError(str(error)))]}
-
-    def _rest(self, part: int, start: int) -> Iterator[Any]:
-        for item in self._source.parts[part].read(start, None):
-            item.part = part
-            yield item
 
 
 def predict_on_cluster(

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
 import re
 from collections.abc import Collection, Iterator, Sequence
 
-from ..errors import DataError
+from ..errors import DataError, ImageError
 from .images import expand, is_many, printable
 from .scoring_archives import Archive, Table, is_archive, is_table
-from .scoring_parts import Files, Item, ListFile, Part
+from .scoring_parts import IMAGES, Files, Item, ListFile, Part
 
-__all__ = ["Place", "Source", "open_source"]
+__all__ = ["Place", "Source", "no_image", "open_source"]
 
 #: Number of a part of the source, and of an image in it.
 Place = tuple[int, int]
@@ -36,15 +37,20 @@ class Source:
         self.total = None if None in counts else sum(count or 0 for count in counts)
         self.kinds = {name: [part.kinds[name] for part in parts] for name in keep}
         digest = hashlib.sha256(json.dumps([part.facts for part in parts]).encode("utf-8", "surrogateescape"))
-        self.facts = {"images": self.total, "sha256": digest.hexdigest()}
+        relative = any(part.relative for part in parts)
+        self.facts = {"images": self.total, "sha256": digest.hexdigest(), "folder": os.getcwd() if relative else None}
 
-    def read(self, place: Place = (0, 0), stop: int | None = None) -> Iterator[Item]:
-        """Images from a place on, to the end or to before number `stop` of the same part."""
+    def part(self, number: int, start: int = 0, stop: int | None = None) -> Iterator[Item]:
+        """Images `start` to before `stop` of one part, or to its end."""
+        for item in self.parts[number].read(start, stop):
+            item.part = number
+            yield item
+
+    def read(self, place: Place = (0, 0)) -> Iterator[Item]:
+        """Images from a place on."""
         first, index = place
-        for number in range(first, len(self.parts) if stop is None else first + 1):
-            for item in self.parts[number].read(index, stop):
-                item.part = number
-                yield item
+        for number in range(first, len(self.parts)):
+            yield from self.part(number, index)
             index = 0
 
     def slices(self, place: Place, size: int) -> list[tuple[int, int, int | None]]:
@@ -73,16 +79,18 @@ def open_source(
     """Find out what a source is.
 
     Args:
-        source: One or several of: an image file; a folder, for the files directly in it; a pattern; a list of paths
+        source: One or several of: an image file; a folder, for the images directly in it; a pattern; a list of paths
             (``.txt``); a ``.parquet`` file with a column of images; a WebDataset (``.tar``, ``.tar.gz``, ``.tgz``).
+            A pattern that ends in a suffix stands for all such files, except the results of other jobs; another one,
+            like a folder, for those with the suffix of an image.
             ``{000..010}`` in a path stands for its numbers.
         keep: Columns of a table, or suffixes of a WebDataset, that go into the result.
         column: The image column of a table, where there is more than one candidate.
-        without: Absolute paths of files that a folder or pattern may hold and that are none of its images.
+        without: Absolute paths of files that are none of the source, although a pattern may match them.
 
     Raises:
-        DataError: If a list, table or archive cannot be read, or lacks a column.
-        ImageError: If a folder or pattern holds no file.
+        DataError: If a list, table or archive cannot be read, or lacks a column, or there is no image at all.
+        ImageError: If a folder or pattern holds no image.
     """
     given = [source] if isinstance(source, str | os.PathLike) else list(source)
     parts: list[Part] = []
@@ -94,8 +102,8 @@ def open_source(
             loose.clear()
 
     for path in (path for one in given for path in _braces(os.fspath(one))):
-        listed = path.lower().endswith(".txt") and not is_many(path)
-        for name in map(os.fspath, expand(path)):
+        for name in _files(path):
+            listed = name.lower().endswith(".txt")
             if os.path.abspath(name) in without:
                 continue
             if keep and not (is_table(name) or is_archive(name)):
@@ -108,7 +116,33 @@ def open_source(
             else:
                 loose.append(name)
     close()
-    return Source(parts, keep)
+    found = Source(parts, keep)
+    if found.total == 0:
+        raise no_image(source)
+    return found
+
+
+def no_image(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> DataError:
+    """The error of a source, as `open_source` takes it, that is empty."""
+    given = [source] if isinstance(source, str | os.PathLike) else source
+    return DataError(f"There is no image in {', '.join(map(printable, given)) or 'an empty list'}.")
+
+
+def _files(path: str) -> list[str]:
+    """Files that a path stands for."""
+    names = [os.fspath(name) for name in expand(path)]
+    if not is_many(path):
+        return names
+    suffix = os.path.splitext(path)[1]
+    if suffix and not glob.has_magic(suffix) and not os.path.isdir(path):
+        return [name for name in names if not os.path.lexists(f"{name}.progress")]
+    images = [name for name in names if os.path.splitext(name)[1][1:].lower() in IMAGES]
+    if not images:
+        raise ImageError(
+            f"{printable(path)} holds no file with the suffix of an image, and {len(names):,} others: give a "
+            'pattern that ends in the suffix of what is meant, such as "FOLDER/*.tar".'
+        )
+    return images
 
 
 def _braces(path: str) -> list[str]:

@@ -6,6 +6,7 @@ import gzip
 import io
 import tarfile
 import tracemalloc
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from PIL import Image
 
 from ferzoo.errors import DataError, ImageError
+from ferzoo.predict import scoring_archives
 from ferzoo.predict.scoring_parts import STRIDE, Item
 from ferzoo.predict.scoring_sources import open_source
 
@@ -186,10 +188,69 @@ def test_lists(tmp_path: Path) -> None:
         assert [item.name for item in source.parts[0].read(start, start + 1)] == [f"{start}.png"]
     with pytest.raises(ImageError, match="0.png: there is no such file"):
         next(iter(source.read())).rgb()
-    path.write_bytes(b"\n\n")
-    assert open_source(path).total == 0
+    for content in (b"\n\n", b"", BOM_UTF8):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match="There is no image in .*l.txt"):
+            open_source(path)
+    with pytest.raises(DataError, match="There is no image in an empty list"):
+        open_source([])
     with pytest.raises(DataError, match="The list .*gone.txt cannot be read"):
         open_source(tmp_path / "gone.txt")
+
+
+def test_a_byte_order_mark_is_no_name(tmp_path: Path) -> None:
+    (tmp_path / "l.txt").write_bytes(BOM_UTF8 + b"a.png\nb.png\n")
+    (part,) = open_source(tmp_path / "l.txt").parts
+    assert [[item.name for item in part.read(i, None)] for i in range(2)] == [["a.png", "b.png"], ["b.png"]]
+
+
+def test_folders_and_open_patterns_hold_images_alone(tmp_path: Path) -> None:
+    others = [
+        "r.csv",
+        "r.csv.progress",
+        "q.parquet",
+        "q.parquet.rows",
+        "q.parquet.progress",
+        "l.txt",
+        "README",
+        "s.json",
+    ]
+    for name in ("a.jpg", "b.PNG", "c.webp", "s.tar", *others):
+        (tmp_path / name).touch()
+
+    def names(source: Any) -> list[str]:
+        return [Path(item.name).name for item in open_source(source).read()]
+
+    for source in (tmp_path, str(tmp_path / "*"), str(tmp_path / "**/*"), str(tmp_path / "*.[jJpPwW]*")):
+        assert names(source) == ["a.jpg", "b.PNG", "c.webp"]
+    assert names(str(tmp_path / "*.webp")) == ["c.webp"]
+    # What is named is taken: the archive is empty, and the table is none.
+    assert [type(part).__name__ for part in open_source(str(tmp_path / "*.tar")).parts] == ["Archive"]
+    with pytest.raises(DataError, match="q.parquet cannot be read"):
+        open_source(tmp_path / "q.parquet")
+    # The table that a job has written is no source of the next.
+    with pytest.raises(DataError, match="There is no image"):
+        open_source(str(tmp_path / "*.parquet"))
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "t.parquet").touch()
+    with pytest.raises(ImageError, match="no file with the suffix of an image, and 1 others: give a pattern"):
+        open_source(tmp_path / "tables")
+
+
+def test_members_that_are_too_large_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scoring_archives, "MAX_BYTES", 4096)
+    members = [("1.cls", b"5"), ("1.png", b"x" * 4097), ("2.cls", b"y" * 5000), ("2.png", png(2)), ("3.png", png(3))]
+    path = write_tar(tmp_path / "s.tar", members)
+    for keep, refused in (((), [True, False, False]), (("cls",), [True, True, False])):
+        items = list(open_source(path, keep=keep).read())
+        assert [item.problem is not None for item in items] == refused and not items[0].data
+    with pytest.raises(ImageError, match="s.tar/1.png: has 4,097 bytes, more than the 4,096"):
+        items[0].rgb()
+    assert value(items[2]) == 3
+    for first, said in (([], "cannot be read after 0 samples"), ([("a.png", png(1))], "a header in it has")):
+        long = write_tar(tmp_path / "long.tar", [*first, ("x" * 9000 + ".png", png(1))])
+        with pytest.raises(DataError, match=said):
+            list(open_source(long).read())
 
 
 def test_memory_does_not_grow_with_a_source(tmp_path: Path) -> None:
