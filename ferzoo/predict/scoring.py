@@ -18,7 +18,7 @@ from .scoring_job import Settings, facts_of
 from .scoring_journal import Output, State
 from .scoring_pipeline import Scored, default_workers, predict_items
 from .scoring_rows import FORMATS, RowFormat, check_parquet, rows_of, write_parquet
-from .scoring_sources import open_source
+from .scoring_sources import no_image, open_source
 
 if TYPE_CHECKING:
     from torch import nn
@@ -113,8 +113,8 @@ def score(
     Raises:
         FerzooError: If the output exists or cannot be written, belongs to another job, or the first error of an image
             is to stop the job.
-        DataError: If the source cannot be read.
-        ImageError: If a folder or pattern holds no file.
+        DataError: If the source cannot be read, or there is no image in it.
+        ImageError: If a folder or pattern holds no image.
         ValueError: If an argument is out of its range.
     """
     settings = Settings(model, detect, detector, margin, min_face, device, dtype, threads, batch_size, workers)
@@ -149,6 +149,9 @@ def score(
                 )
             with closing(groups):
                 _write(output, groups, shape, _Progress(images.total or 0, before.images, progress), stop_on_error)
+            if not output.state.images:  # an archive says so at its end
+                output.discard()
+                raise no_image(source)
             output.finish(lambda: write_parquet(lines, path, schema) if lines != path else None)
         state, took = output.state, max(time.monotonic() - start, 1e-9)
     counts = {name: getattr(state, name) for name in ("images", "faces", "faceless", "errors", "rows")}

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..weights.folders import sha256_of
 from .faces import MARGIN, Detector
+from .images import printable
 from .predictor import Predictor
 from .scoring_sources import Source
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Settings", "facts_of", "weights_of"]
+__all__ = ["Settings", "difference", "facts_of", "weights_of"]
 
 
 @dataclass(frozen=True)
@@ -85,3 +87,27 @@ def weights_of(network: Any) -> str:
         digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
         digest.update(values.reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """What the facts of two jobs differ in, the rest of a sentence."""
+    parts = []
+    for key in dict.fromkeys((*old, *new)):
+        before, after = old.get(key), new.get(key)
+        if before == after:
+            continue
+        if key == "source" and isinstance(before, dict) and isinstance(after, dict):
+            parts.append(_other_source(before, after))
+        elif key == "weights":
+            parts.append("the model has other weights")
+        else:
+            parts.append(f"{key} was {json.dumps(before)} and is {json.dumps(after)}")
+    return "; ".join(parts)
+
+
+def _other_source(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    if old.get("folder") and new.get("folder") != old["folder"]:
+        return f"its source has relative names, which count from {printable(old['folder'])}: start it there"
+    if old.get("images") != new.get("images"):
+        return f"the source is another (it had {old.get('images')} images and has {new.get('images')})"
+    return "the source is another (its names, or the size or date of a table or archive, have changed)"

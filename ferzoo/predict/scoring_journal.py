@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import IO, Any
 from ..errors import FerzooError
 from ..weights.files import write_atomically
 from .images import printable
+from .scoring_job import difference
 
 __all__ = ["Output", "State"]
 
@@ -111,25 +113,34 @@ class Output:
         if version != VERSION:
             raise FerzooError(f"The journal {printable(self.journal)} is of another version of ferzoo.")
         if job != self._job:
-            raise FerzooError(f"{self._name} cannot be gone on with: {_difference(job, self._job)}.")
+            raise FerzooError(f"{self._name} cannot be gone on with: {difference(job, self._job)}.")
         return state
 
     def _open(self, header: bytes) -> None:
-        there = self.path.stat().st_size if self.path.exists() else 0
-        if there < self.state.size:
-            raise FerzooError(
-                f"{printable(self.path)} has {there:,} bytes and its journal says {self.state.size:,}: it was changed. "
-                f"Delete both to begin anew."
-            )
         if not self.path.exists():
             # Before the file: a crash in between leaves nothing that stands in the way.
             self._write_journal()
         self._file = self.path.open("ab", buffering=0)
         self._lock()
-        self._file.truncate(self.state.size)
-        if not self.state.size:
-            self.write(header)
-            self.commit()
+        try:
+            # What another process has done until it let go counts.
+            self.state = self._read()
+            there = self.path.stat().st_size
+            if there < self.state.size:
+                raise FerzooError(
+                    f"{printable(self.path)} has {there:,} bytes and its journal says {self.state.size:,}: it was "
+                    "changed. Delete both to begin anew."
+                )
+            if self.state.finished:
+                self._check_result()
+                return
+            self._file.truncate(self.state.size)
+            if not self.state.size:
+                self.write(header)
+                self.commit()
+        except BaseException:
+            self.close()
+            raise
 
     def _lock(self) -> None:
         """One process writes: a second would take the first one's rows away."""
@@ -140,9 +151,12 @@ class Output:
         assert self._file
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._file.close()
+        except BlockingIOError as error:
+            self.close()
             raise FerzooError(f"{self._name} is being written by another process. Wait for it.") from error
+        except OSError as error:
+            what = f"{self._name} cannot be locked ({error.strerror}): let no second process write it."
+            warnings.warn(what, stacklevel=2)
 
     def _append(self, data: bytes) -> None:
         assert self._file
@@ -195,6 +209,12 @@ class Output:
         if self.path != self._result:
             self.path.unlink(missing_ok=True)
 
+    def discard(self) -> None:
+        """Take away what was begun."""
+        self.close()
+        self.path.unlink(missing_ok=True)
+        self.journal.unlink(missing_ok=True)
+
     def close(self) -> None:
         """Let the file go; what is not committed is done again."""
         if self._file:
@@ -210,23 +230,3 @@ class Output:
             f"{self._name} cannot be written: {error.strerror}. Nothing is lost: make room, then go on with --resume "
             "(in Python: resume=True)."
         )
-
-
-def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """What two jobs differ in, the rest of a sentence."""
-    parts = []
-    for key in dict.fromkeys((*old, *new)):
-        before, after = old.get(key), new.get(key)
-        if before == after:
-            continue
-        if key == "source" and isinstance(before, dict) and isinstance(after, dict):
-            counts = [facts.get("images") for facts in (before, after)]
-            told = (
-                f"it had {counts[0]} images and has {counts[1]}" if counts[0] != counts[1] else "same number of images"
-            )
-            parts.append(f"the source is another ({told})")
-        elif key == "weights":
-            parts.append("the model has other weights")
-        else:
-            parts.append(f"{key} was {json.dumps(before)} and is {json.dumps(after)}")
-    return "; ".join(parts)

@@ -1,10 +1,11 @@
-"""Columns of a table that a job keeps: each type comes out as it went in, and a failed parquet file loses nothing."""
+"""Tables as the source of a job: kept columns of each type, parquet that cannot be made, and changed files."""
 
 from __future__ import annotations
 
 import datetime
 import io
 import json
+import os
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -119,3 +120,26 @@ def test_rows_that_parquet_does_not_take_are_not_lost(tmp_path: Path, monkeypatc
     assert (done.images, done.resumed) == (2, 2)
     go(source, tmp_path / "new.jsonl", keep=["kept"])
     assert (tmp_path / "rows.jsonl").read_bytes() == (tmp_path / "new.jsonl").read_bytes()
+
+
+def test_a_job_knows_its_folder_and_its_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, out = table(tmp_path / "t.parquet"), tmp_path / "rows.csv"
+    (tmp_path / "other").mkdir()
+    table(tmp_path / "other" / "t.parquet")
+    monkeypatch.chdir(tmp_path)
+    go("t.parquet", out)
+    monkeypatch.chdir(tmp_path / "other")
+    with pytest.raises(FerzooError, match=f"relative names, which count from {tmp_path}: start it there"):
+        go("t.parquet", out, resume=True)
+    monkeypatch.chdir(tmp_path)
+    assert go("t.parquet", out, resume=True).resumed == 2
+    os.utime(source, (0, 0))
+    with pytest.raises(FerzooError, match="the size or date of a table or archive, have changed"):
+        go("t.parquet", out, resume=True)
+
+
+def test_an_empty_archive_leaves_nothing_behind(tmp_path: Path) -> None:
+    tarfile.open(tmp_path / "s.tar", "w").close()
+    with pytest.raises(DataError, match="There is no image in .*s.tar"):
+        go(tmp_path / "s.tar", tmp_path / "rows.csv")
+    assert [path.name for path in tmp_path.iterdir()] == ["s.tar"]
