@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import predict_many, predict_video
 from .numbers import number, whole_number
+from .predict_options import mode_of, predictor_options
 from .table import print_json, print_table
 
 if TYPE_CHECKING:
@@ -44,9 +45,10 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0 if every image was read (and saved), otherwise 1; each error is a line on stderr.
     """
-    if predict_many.wanted(args):
+    mode = mode_of(args)
+    if mode == "many":
         return predict_many.run(args)
-    if predict_video.wanted(args):
+    if mode == "video":
         return predict_video.run(args, _predictor)
     from ..errors import ImageError
     from ..predict.images import expand
@@ -85,15 +87,7 @@ def run(args: argparse.Namespace) -> int:
 def _predictor(args: argparse.Namespace) -> Predictor:
     from ..predict.predictor import Predictor
 
-    return Predictor(
-        args.model,
-        detect=not args.no_detect,
-        margin=args.margin,
-        min_face=args.min_face,
-        device=args.device,
-        threads=args.threads,
-        batch_size=args.batch_size,
-    )
+    return Predictor(args.model, **predictor_options(args))
 
 
 class _Report:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import predict_video
 from .numbers import whole_number
+from .predict_options import predictor_options
 from .progress import ProgressLine, notes
 from .table import print_json
 
-__all__ = ["add_arguments", "run", "wanted"]
-
-#: What holds many images and is no image itself.
-_HOLDERS = (".txt", ".parquet", ".tar", ".tar.gz", ".tgz")
+__all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,26 +30,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--ray-workers", type=whole_number, metavar="N", help="workers a node (default: one a GPU)")
 
 
-def wanted(args: argparse.Namespace) -> bool:
-    """Whether the arguments are for a job.
-
-    Raises:
-        FerzooError: If they are partly.
-    """
-    from ..errors import FerzooError
-
-    if args.camera is not None or any(path.lower().endswith(predict_video.SUFFIXES) for path in args.paths):
-        return False
-    options = [name for name in ("resume", "keep", "column", "workers", "stop_on_error", "ray") if getattr(args, name)]
-    holders = [path for path in args.paths if path.lower().endswith(_HOLDERS)]
-    if args.output is None and (options or holders):
-        what = f"--{options[0].replace('_', '-')}" if options else holders[0]
-        raise FerzooError(f"{what} is for many images, whose rows go to a file: add -o rows.csv, .jsonl or .parquet.")
-    if args.output is not None and (args.save or args.csv):
-        raise FerzooError("-o takes the rows alone: leave out --save and --csv; the suffix of -o says the format.")
-    return args.output is not None and bool(args.paths)
-
-
 def run(args: argparse.Namespace) -> int:
     """Do the job, and print what was done.
 
@@ -69,12 +46,7 @@ def run(args: argparse.Namespace) -> int:
             args.paths,
             args.output,
             args.model,
-            detect=not args.no_detect,
-            margin=args.margin,
-            min_face=args.min_face,
-            device=args.device,
-            threads=args.threads,
-            batch_size=args.batch_size,
+            **predictor_options(args),
             workers=args.workers,
             keep=args.keep or (),
             column=args.column,

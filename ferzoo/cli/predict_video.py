@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .numbers import number, whole_number
+from .predict_options import VIDEO
 from .progress import ProgressLine, notes
 from .table import print_table
 
@@ -20,12 +21,7 @@ if TYPE_CHECKING:
     from ..predict.video import VideoFrame
     from ..predict.video_source import VideoSource
 
-__all__ = ["SUFFIXES", "add_arguments", "run", "wanted"]
-
-#: Files of these suffixes are taken for videos; Python's `Predictor.video` takes any.
-SUFFIXES = tuple(".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .ts .mts .m2ts .wmv .flv .3gp .ogv .mjpeg .mjpg".split())
-#: Arguments of `Predictor.video`, which has their defaults.
-_OPTIONS = ("fps", "detect_every", "smoothing", "max_gap", "batch_frames")
+__all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,26 +37,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--smoothing", type=seconds, metavar="S", help="time constant of the scores (default: 0.3)")
     group.add_argument("--max-gap", type=seconds, metavar="S", help="lost for longer is a new track (default: 0.5)")
     group.add_argument("--batch-frames", type=whole_number, metavar="N", help="frames at a time (default: 8, camera 1)")
-
-
-def wanted(args: argparse.Namespace) -> bool:
-    """Whether the arguments are for a video or a camera.
-
-    Raises:
-        VideoError: If they are for that and for something else, or for nothing.
-    """
-    from ..errors import VideoError
-
-    videos = [path for path in args.paths if path.lower().endswith(SUFFIXES) and not os.path.isdir(path)]
-    camera = args.camera is not None
-    if not args.paths and not camera:
-        raise VideoError("Nothing to predict: give image files, folders, one video, or --camera 0.")
-    if (videos or camera) and len(args.paths) + camera > 1:
-        raise VideoError(f"One video or camera at a time: {videos[0] if videos else '--camera'} has to stand alone.")
-    given = [name for name in ("output", *_OPTIONS) if getattr(args, name) is not None]
-    if given and not videos and not camera:
-        raise VideoError(f"--{given[0].replace('_', '-')} is for videos and cameras, not for images.")
-    return bool(videos or camera)
 
 
 def run(args: argparse.Namespace, make_predictor: Callable[[argparse.Namespace], Predictor]) -> int:
@@ -79,12 +55,10 @@ def run(args: argparse.Namespace, make_predictor: Callable[[argparse.Namespace],
         source = stack.enter_context(
             contextlib.closing(open_source(args.paths[0] if args.paths else args.camera, args.fps))
         )
-        for option, path, suffixes in (
-            ("--save", args.save, DrawnVideo.SUFFIXES),
-            ("-o", args.output, RowFile.SUFFIXES),
-        ):
-            if path:
-                check_target(option, path, suffixes, args.paths)
+        if args.save:
+            check_target("--save", args.save, DrawnVideo.SUFFIXES, args.paths)
+        if args.output:
+            check_target("-o", args.output, RowFile.SUFFIXES, args.paths, new=True)
         predictor = make_predictor(args)
         writers: list[Any] = []
         if args.json or args.csv:
@@ -93,7 +67,7 @@ def run(args: argparse.Namespace, make_predictor: Callable[[argparse.Namespace],
             writers.append(stack.enter_context(RowFile(args.output, predictor.labels)))
         if args.save:
             writers.append(stack.enter_context(DrawnVideo(args.save, source.fps)))
-        given = {name: getattr(args, name) for name in _OPTIONS[1:] if getattr(args, name) is not None}
+        given = {name: getattr(args, name) for name in VIDEO[1:] if getattr(args, name) is not None}
         _follow(predictor, source, given, writers, table=not (args.json or args.csv))
     return 1 if source.problem else 0
 

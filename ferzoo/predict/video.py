@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import VideoWarning
+from ..errors import VideoError, VideoWarning
 from .faces import Face
 from .images import Source
 from .track import Track, Tracker
@@ -26,6 +26,8 @@ __all__ = ["BATCH_FRAMES", "TrackedFace", "VideoFrame", "follow"]
 
 #: Frames of a file whose faces are classified together.
 BATCH_FRAMES = 8
+#: Most frames that wait, for the next detection or for a batch: one in full HD has 6 MB.
+MAX_HELD = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,13 +71,13 @@ _Found = tuple[Track, tuple[int, int, int, int], np.ndarray | None]
 def follow(
     predictor: Predictor,
     source: str | os.PathLike[str] | int | Iterable[Source] | VideoSource,
-    fps: float | None = None,
-    detect_every: int = 1,
-    smoothing: float = 0.3,
-    max_gap: float = 0.5,
-    batch_frames: int | None = None,
+    fps: float | None,
+    detect_every: int,
+    smoothing: float,
+    max_gap: float,
+    batch_frames: int | None,
 ) -> Iterator[VideoFrame]:
-    """Find, follow and classify the faces of a video.
+    """Find, follow and classify the faces of a video; `Predictor.video` has the defaults.
 
     Args:
         predictor: Finds and classifies them.
@@ -85,31 +87,29 @@ def follow(
         fps: Frames a second; wanted for an iterable, and for a file that does not say.
         detect_every: Faces are looked for in each frame of so many, and in the last. In the frames between, a face
             that both neighbours have is taken where a straight way between its boxes leads, so the frames wait for
-            the next detection.
+            the next detection; 1 to 100.
         smoothing: Time constant in seconds of the exponential moving average of each face's probabilities; 0 for
             none.
         max_gap: A face that is lost for longer than this, in seconds, comes back as a new track.
         batch_frames: Frames whose faces are classified together; None for 8, and for 1 with a camera, whose frames
-            should not wait. It changes no result.
+            should not wait; 1 to 100. It changes no result.
 
     Returns:
         An iterator of one `VideoFrame` a frame, in order. If a file or a camera ends before its time, a
         `VideoWarning` follows the last one.
 
     Raises:
-        VideoError: If the source cannot be opened, has no frames or no frame rate.
+        VideoError: If the source cannot be opened, has no frames or no frame rate, or too many frames would wait.
         ImageError: If a frame of an iterable is no image.
         MissingExtraError: Without OpenCV, for a file or a camera.
         ValueError: If an argument is out of its range.
     """
-    for name, value, least in (
-        ("detect_every", detect_every, 1),
-        ("smoothing", smoothing, 0),
-        ("max_gap", max_gap, 0),
-        ("batch_frames", 1 if batch_frames is None else batch_frames, 1),
-    ):
-        if not least <= value < float("inf"):
-            raise ValueError(f"{name} must be {least} or more, got {value}.")
+    for name, seconds in (("smoothing", smoothing), ("max_gap", max_gap)):
+        if not 0 <= seconds < math.inf:
+            raise ValueError(f"{name} must be 0 or more, got {seconds}.")
+    for name, count in (("detect_every", detect_every), ("batch_frames", batch_frames)):
+        if count is not None and not 1 <= count <= MAX_HELD:
+            raise VideoError(f"{name} must be 1 to {MAX_HELD}, got {count}: so many frames are in memory.")
     opened = open_source(source, fps)
     size = batch_frames or (1 if opened.endless else BATCH_FRAMES)
     return _follow(predictor, opened, detect_every, Tracker(max_gap, smoothing), size)

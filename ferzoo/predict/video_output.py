@@ -21,7 +21,7 @@ from .video_file import opencv
 __all__ = ["DrawnVideo", "RowFile", "Rows", "check_target"]
 
 
-def check_target(option: str, path: str, suffixes: Collection[str], inputs: Sequence[str]) -> None:
+def check_target(option: str, path: str, suffixes: Collection[str], inputs: Sequence[str], new: bool = False) -> None:
     """Check before the work that a file can be written.
 
     Args:
@@ -29,6 +29,7 @@ def check_target(option: str, path: str, suffixes: Collection[str], inputs: Sequ
         path: The file.
         suffixes: Those that can be written.
         inputs: Files that must not be overwritten.
+        new: Whether no other file may be, either.
 
     Raises:
         VideoError: If it cannot.
@@ -42,6 +43,8 @@ def check_target(option: str, path: str, suffixes: Collection[str], inputs: Sequ
         raise VideoError(f"{name}: there is no folder {printable(target.parent)} that can be written to.")
     if target.exists() and any(target.samefile(source) for source in inputs):
         raise VideoError(f"{name}: is the input and would be overwritten. Choose another place.")
+    if new and os.path.lexists(target):
+        raise VideoError(f"{name}: is there already. Choose another name, or delete it first.")
 
 
 class Rows:
@@ -76,7 +79,7 @@ class Rows:
 
 
 class RowFile:
-    """`Rows` in a file, whose suffix says the kind; an older file goes when the first frame comes."""
+    """`Rows` in a new file, whose suffix says the kind; it is there when the first frame comes."""
 
     SUFFIXES: ClassVar[tuple[str, ...]] = (".csv", ".jsonl")
 
@@ -95,7 +98,7 @@ class RowFile:
     def write(self, frame: VideoFrame) -> None:
         """Write a frame's faces."""
         if self._file is None:
-            self._file = self._path.open("w", encoding="utf-8", newline="")
+            self._file = self._path.open("x", encoding="utf-8", newline="")
             self._rows = Rows(self._file, self._labels, self._path.suffix[1:].lower())
         self._rows.write(frame)
 

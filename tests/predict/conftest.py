@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,19 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkpoint")
     write_checkpoint(folder, model, cfg, {"grayscale": True, "labels": "none"})
     return folder
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], checkpoint: Path) -> Callable[..., tuple[int, str, str]]:
+    """Run `ferzoo predict` with the small checkpoint; gives exit code, stdout, stderr."""
+    from ferzoo.cli.main import main
+
+    def call(*arguments: object, model: object = checkpoint) -> tuple[int, str, str]:
+        try:
+            code = main(["predict", *map(str, arguments), "--model", str(model)])
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call

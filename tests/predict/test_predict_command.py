@@ -14,24 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ferzoo.cli.main import main
-
 COLUMNS = ["file", "face", "x1", "y1", "x2", "y2", "label", "score", "calm", "cross", "glad", "saved", "error"]
-
-
-@pytest.fixture
-def run(capsys, checkpoint):
-    """Run the command with the small checkpoint; gives exit code, stdout, stderr."""
-
-    def call(*arguments: object, model: object = checkpoint) -> tuple[int, str, str]:
-        try:
-            code = main(["predict", *map(str, arguments), "--model", str(model)])
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

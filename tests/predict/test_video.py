@@ -160,8 +160,10 @@ def test_faces_can_be_drawn_and_written_as_json(predictor: Predictor) -> None:
 
 def test_what_is_wrong_is_said_at_once(predictor: Predictor) -> None:
     for name in ("detect_every", "batch_frames"):
-        with pytest.raises(ValueError, match=f"{name} must be 1 or more"):
+        with pytest.raises(ValueError, match=f"{name} must be 1 to 100"):
             predictor.video(walk(2), fps=5, **{name: 0})
+        with pytest.raises(ValueError, match=f"{name} must be 1 to 100, got 101"):
+            predictor.video(walk(2), fps=5, **{name: 101})
     for name in ("smoothing", "max_gap"):
         for value in (-0.1, float("nan"), float("inf")):
             with pytest.raises(ValueError, match=name):

@@ -9,15 +9,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from video_clips import find_squares, walk, write_clip
 
-from ferzoo.cli.main import main
 from ferzoo.predict.haar import HaarDetector
 from ferzoo.registry.exported import METADATA
 
@@ -25,22 +24,10 @@ cv2: Any = pytest.importorskip("cv2", reason="comes with the extra faces")
 LABELS = ("calm", "cross", "glad")
 
 
-@pytest.fixture
-def run(
-    capsys: pytest.CaptureFixture[str], checkpoint: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., tuple[int, str, str]]:
-    """Run the command with the small checkpoint and squares for faces; gives exit code, stdout, stderr."""
+@pytest.fixture(autouse=True)
+def squares(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Squares are faces."""
     monkeypatch.setattr(HaarDetector, "__call__", lambda self, rgb: find_squares(rgb))
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        try:
-            code = main(["predict", *map(str, arguments), "--model", str(checkpoint)])
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture
@@ -121,6 +108,7 @@ def test_what_cannot_be_is_said_before_the_work(run: Any, clip: Path, tmp_path: 
     before = clip.read_bytes()
     os.link(clip, tmp_path / "link.avi")
     (tmp_path / "empty.mp4").touch()
+    (tmp_path / "mine.csv").write_text("mine")
     for arguments, reason in (
         ((), "Nothing to predict"),
         ((clip, clip), "has to stand alone"),
@@ -133,13 +121,30 @@ def test_what_cannot_be_is_said_before_the_work(run: Any, clip: Path, tmp_path: 
         ((clip, "--save", tmp_path / "drawn.jpg"), "unknown suffix"),
         ((clip, "--save", clip), "overwritten"),
         ((clip, "--save", tmp_path / "link.avi"), "overwritten"),
+        ((clip, "-o", tmp_path / "mine.csv"), "mine.csv: is there already. Choose another name"),
+        ((clip, "-o", tmp_path / "r.csv", "--resume"), "--resume is for many images (-o rows.csv), not for a video"),
+        (("--camera", 0, "--ray-workers", 2), "--ray-workers is for many images (-o rows.csv), not for a video"),
         ((clip, "--detect-every", 0), "--detect-every"),
         ((clip, "--max-gap", -1), "--max-gap"),
         (("--camera", "x"), "--camera"),
     ):
         code, out, err = run(*arguments)
         assert code == 2 and out == "" and reason in err, arguments
-    assert clip.read_bytes() == before
+    assert clip.read_bytes() == before and (tmp_path / "mine.csv").read_text() == "mine"
+
+
+def test_so_many_frames_are_not_held(run: Any, clip: Path) -> None:
+    for option in ("--detect-every", "--batch-frames"):
+        code, out, err = run(clip, option, 101)
+        assert code == 2 and out == "" and f"{option[2:].replace('-', '_')} must be 1 to 100, got 101" in err
+
+
+def test_a_folder_may_be_called_as_a_video(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").mkdir()
+    Image.fromarray(walk(1)[0]).save(tmp_path / "clip.mp4" / "a.png")
+    assert run(tmp_path / "clip.mp4")[0] == 0
+    assert run(tmp_path / "clip.mp4", "-o", tmp_path / "rows.csv")[0] == 0
+    assert len((tmp_path / "rows.csv").read_text().splitlines()) == 3
 
 
 class Interrupt:
