@@ -129,7 +129,7 @@ class LazyImages:
 class ImageFiles(LazyImages):
     """Image files, grey or RGB as they are stored."""
 
-    threads = min(8, os.cpu_count() or 1)
+    threads = min(8, usable_cores())
 
     def __init__(self, paths: Sequence[str | Path]) -> None:
         """Keep the paths.

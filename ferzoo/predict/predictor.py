@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from .video import VideoFrame
     from .video_source import VideoSource
 
-__all__ = ["Prediction", "Predictor"]
+__all__ = ["Pending", "Prediction", "Predictor"]
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,8 @@ class Prediction:
 
 
 @dataclass
-class _Pending:
-    """An image whose crops wait for a full batch; its pixels are let go."""
+class Pending:
+    """A `Prediction` to be: box and landmarks of each face, and the network's input; its pixels are let go."""
 
     source: Any
     width: int = 0
@@ -142,14 +141,12 @@ class Predictor:
         Raises:
             ImageError: If the one image, or one given in memory, cannot be used; if a folder or pattern has no file.
         """
+        many: Iterable[Source] | None = None
+        one = isinstance(images, Image.Image) or (isinstance(images, np.ndarray) and images.ndim != 4)
         if isinstance(images, str | os.PathLike):
-            many: Iterable[Source] | None = expand(images) if is_many(images) else None
-        elif isinstance(images, Image.Image) or (isinstance(images, np.ndarray) and images.ndim != 4):
-            many = None
-        elif isinstance(images, Iterable) and not hasattr(images, "permute"):
+            many = expand(images) if is_many(images) else None
+        elif isinstance(images, Iterable) and not one and not hasattr(images, "permute"):
             many = images
-        else:
-            many = None
         if many is None:
             (only,) = self.stream([images])
             if only.error:
@@ -177,16 +174,16 @@ class Predictor:
             ImageError: If a folder or pattern has no file.
         """
         sources: Iterable[Source] = expand(images) if isinstance(images, str | os.PathLike) else images
-        waiting: deque[_Pending] = deque()
+        waiting: list[Pending] = []
         crops = 0
         for source in sources:
             with self.network.limited(self.threads):
-                waiting.append(self._prepare(source))
+                waiting.append(self.begin(source))
             crops += len(waiting[-1].crops)
             if crops >= self.batch_size or len(waiting) >= self.batch_size:
-                yield from self._finish(waiting)
-                crops = 0
-        yield from self._finish(waiting)
+                yield from self.finish(waiting)
+                waiting, crops = [], 0
+        yield from self.finish(waiting)
 
     def video(
         self,
@@ -198,18 +195,28 @@ class Predictor:
         max_gap: float = 0.5,
         batch_frames: int | None = None,
     ) -> Iterator[VideoFrame]:
-        """Follow the faces of a video; the arguments are those of `ferzoo.predict.video.follow`."""
+        """Follow the faces of a video; `ferzoo.predict.video.follow` says what the arguments are."""
         from .video import follow
 
         return follow(self, source, fps, detect_every, smoothing, max_gap, batch_frames)
 
-    def _prepare(self, source: Source) -> _Pending:
+    def begin(self, source: Any, read: Callable[[Any], np.ndarray] = to_rgb) -> Pending:
+        """Read an image, find its faces and cut them out; what is wrong with it is kept as its error."""
         try:
-            rgb = to_rgb(source)
+            rgb = read(source)
             found = self.find(rgb)
         except ImageError as error:
-            return _Pending(source, error=error)
-        return _Pending(source, rgb.shape[1], rgb.shape[0], None, found, self.prepare(rgb, found))
+            return Pending(source, error=error)
+        return Pending(source, rgb.shape[1], rgb.shape[0], None, found, self.prepare(rgb, found))
+
+    def finish(self, waiting: Sequence[Pending]) -> list[Prediction]:
+        """Classify the faces of the images that `begin` gave."""
+        rows = self.classify([crop for one in waiting for crop in one.crops])
+        out = []
+        for one in waiting:
+            faces = [self.face(box, landmarks, *next(rows)) for box, landmarks in one.found]
+            out.append(Prediction(one.source, faces, one.width, one.height, one.error))
+        return out
 
     def prepare(self, rgb: np.ndarray, found: Iterable[Any]) -> list[Any]:
         """The network's input for each face that `find` found in an image (H, W, 3), uint8."""
@@ -228,13 +235,6 @@ class Predictor:
         if self.detector is None:
             return [((0, 0, width, height), None)]
         return check_detections(self.detector(rgb), height, width)
-
-    def _finish(self, waiting: deque[_Pending]) -> Iterator[Prediction]:
-        rows = self.classify([crop for item in waiting for crop in item.crops])
-        while waiting:
-            item = waiting.popleft()
-            faces = [self.face(box, landmarks, *next(rows)) for box, landmarks in item.found]
-            yield Prediction(item.source, faces, item.width, item.height, item.error)
 
     def classify(self, crops: Sequence[Any]) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         """Scores (classes,), and the embedding (D,) or None, of each face that `prepare` gave."""

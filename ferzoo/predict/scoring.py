@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any
 from ..errors import FerzooError
 from .faces import Detector
 from .images import printable
+from .predictor import Prediction
 from .scoring_job import Settings, facts_of
 from .scoring_journal import Output, State
-from .scoring_pipeline import Scored, default_workers, predict_items
+from .scoring_pipeline import default_workers, predict_items
 from .scoring_rows import FORMATS, RowFormat, check_parquet, rows_of, write_parquet
 from .scoring_sources import no_image, open_source
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from .scoring_ray import Cluster
+    from .scoring_ray import Cluster, Team
 
 __all__ = ["Summary", "score"]
 
@@ -134,19 +135,19 @@ def score(
     predictor = settings.predictor(device="cpu") if cluster else settings.predictor()
     shape = RowFormat(suffix, predictor.labels, keep)
     schema = shape.schema(images.kinds) if lines != path else None
-    job = facts_of(settings, predictor, images, keep, ".csv" if suffix == ".csv" else ".jsonl")
-    with closing(Output(lines, job, shape.header, resume, path)) as output:
+    with ExitStack() as stack:
+        team = _team(settings, cluster, stack) if cluster else None
+        form = ".csv" if suffix == ".csv" else ".jsonl"
+        job = facts_of(team.settings if team else settings, predictor, images, keep, form)
+        output = stack.enter_context(closing(Output(lines, job, shape.header, resume, path)))
         before = output.state
         start = time.monotonic()
         if not before.finished:
-            if cluster:
-                from .scoring_ray import predict_on_cluster
-
-                groups = predict_on_cluster(settings, images, (before.part, before.index), cluster)
+            place = before.part, before.index
+            if team:
+                groups = team.predict(images, place)
             else:
-                groups = predict_items(
-                    predictor, images.read((before.part, before.index)), workers or default_workers()
-                )
+                groups = predict_items(predictor, images.read(place), workers or default_workers())
             with closing(groups):
                 _write(output, groups, shape, _Progress(images.total or 0, before.images, progress), stop_on_error)
             if not output.state.images:  # an archive says so at its end
@@ -161,8 +162,14 @@ def score(
     )
 
 
+def _team(settings: Settings, cluster: Cluster, stack: ExitStack) -> Team:
+    from .scoring_ray import connect
+
+    return stack.enter_context(connect(settings, cluster))
+
+
 def _write(
-    output: Output, groups: Iterable[list[Scored]], shape: RowFormat, progress: _Progress, stop_on_error: bool
+    output: Output, groups: Iterable[list[Prediction]], shape: RowFormat, progress: _Progress, stop_on_error: bool
 ) -> None:
     """Append the rows of every group, and commit now and then."""
     seconds, start = output.state.seconds, time.monotonic()
@@ -170,18 +177,18 @@ def _write(
     try:
         for group in groups:
             state, now = output.state, time.monotonic()
-            rows = [rows_of(item, prediction, shape) for item, prediction in group]
-            failed = [prediction.error for _, prediction in group if prediction.error]
+            rows = [rows_of(prediction, shape) for prediction in group]
+            failed = [prediction.error for prediction in group if prediction.error]
             if stop_on_error and failed:
                 raise FerzooError(f"Stopped after {state.images:,} images: {failed[0]}") from failed[0]
-            last = group[-1][0]
+            last = group[-1].source
             output.write(
                 shape.encode([row for each in rows for row in each]),
                 part=last.part,
                 index=last.index + 1,
                 images=state.images + len(group),
-                faces=state.faces + sum(len(prediction.faces) for _, prediction in group),
-                faceless=state.faceless + sum(not (p.faces or p.error) for _, p in group),
+                faces=state.faces + sum(len(prediction.faces) for prediction in group),
+                faceless=state.faceless + sum(not (p.faces or p.error) for p in group),
                 errors=state.errors + len(failed),
                 rows=state.rows + sum(map(len, rows)),
                 seconds=round(seconds + now - start, 3),

@@ -9,34 +9,20 @@ import warnings
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from ..data.processors import usable_cores
-from ..errors import ImageError
+from .faces import Detector
 from .haar import HaarDetector
-from .predictor import Prediction, Predictor
+from .predictor import Pending, Prediction, Predictor
 from .scoring_parts import Item
 
-__all__ = ["Scored", "default_workers", "predict_items"]
+__all__ = ["default_workers", "predict_items"]
 
 #: Images an image thread may be ahead by: enough to never wait, too few to fill the memory.
 AHEAD = 4
-
-#: An image with what became of it.
-Scored = tuple[Item, Prediction]
-
-
-@dataclass
-class _Prepared:
-    """An image whose faces wait for the network; its pixels are let go."""
-
-    item: Item
-    width: int = 0
-    height: int = 0
-    error: ImageError | None = None
-    found: list[Any] = field(default_factory=list)
-    crops: list[Any] = field(default_factory=list)
 
 
 def default_workers() -> int:
@@ -44,7 +30,7 @@ def default_workers() -> int:
     return min(16, usable_cores())
 
 
-def predict_items(predictor: Predictor, items: Iterable[Item], workers: int) -> Generator[list[Scored], None, None]:
+def predict_items(predictor: Predictor, items: Iterable[Item], workers: int) -> Generator[list[Prediction], None, None]:
     """Predict images, in order, group by group.
 
     Threads decode and find faces while another runs the network and the caller handles the results. A group is what
@@ -57,16 +43,16 @@ def predict_items(predictor: Predictor, items: Iterable[Item], workers: int) -> 
         workers: Image threads.
 
     Yields:
-        The images of a group, each with its `Prediction`, the source of which is the item's name.
+        The predictions of a group, the source of each of which is its item.
     """
     with _single_threaded_opencv(predictor), warnings.catch_warnings(), ThreadPoolExecutor(1) as network:
         # Reading an image puts the filters aside for a moment, which threads do to each other's harm: on the way out
         # they are as they were.
-        waiting: Future[list[Scored]] | None = None
+        waiting: Future[list[Prediction]] | None = None
         prepared = _prepared(predictor, items, workers)
         try:
             for group in _groups(prepared, predictor.batch_size):
-                ahead, waiting = waiting, network.submit(_classify, predictor, group)
+                ahead, waiting = waiting, network.submit(predictor.finish, group)
                 if ahead:
                     yield ahead.result()
             if waiting:
@@ -75,12 +61,12 @@ def predict_items(predictor: Predictor, items: Iterable[Item], workers: int) -> 
             prepared.close()
 
 
-def _prepared(predictor: Predictor, items: Iterable[Item], workers: int) -> Generator[_Prepared, None, None]:
+def _prepared(predictor: Predictor, items: Iterable[Item], workers: int) -> Generator[Pending, None, None]:
     """Every image with its crops, in order; a few more are being worked on."""
     prepare = _Preparer(predictor)
     pool = ThreadPoolExecutor(workers)
     try:
-        window: deque[Future[_Prepared]] = deque()
+        window: deque[Future[Pending]] = deque()
         for item in items:
             window.append(pool.submit(prepare, item))
             if len(window) >= workers * AHEAD:
@@ -95,32 +81,37 @@ class _Preparer:
     """Decode an image and cut out its faces, from any thread."""
 
     def __init__(self, predictor: Predictor) -> None:
-        self._predictor, self._own, self._lock = predictor, threading.local(), threading.Lock()
+        self._predictor, self._own = copy.copy(predictor), threading.local()
+        self._cascade = isinstance(predictor.detector, HaarDetector)
+        if predictor.detector is not None and not self._cascade:
+            self._predictor.detector = _OneAtATime(predictor.detector)
 
-    def __call__(self, item: Item) -> _Prepared:
-        try:
-            rgb = item.rgb()
-            found = self._find(rgb)
-        except ImageError as error:
-            return _Prepared(item, error=error)
-        return _Prepared(item, rgb.shape[1], rgb.shape[0], None, found, self._predictor.prepare(rgb, found))
+    def __call__(self, item: Item) -> Pending:
+        return self._of_this_thread().begin(item, Item.rgb)
 
-    def _find(self, rgb: Any) -> list[Any]:
-        detector = self._predictor.detector
-        if detector is None:
-            return self._predictor.find(rgb)
-        if isinstance(detector, HaarDetector):
-            # One a thread: the cascade serves one call at a time.
-            if not hasattr(self._own, "predictor"):
-                self._own.predictor = copy.copy(self._predictor)
-                self._own.predictor.detector = HaarDetector(detector.min_face)
-            return self._own.predictor.find(rgb)
-        with self._lock:  # nobody says that it may be called from two threads at once
-            return self._predictor.find(rgb)
+    def _of_this_thread(self) -> Predictor:
+        if not self._cascade:
+            return self._predictor
+        # One a thread: the cascade serves one call at a time.
+        if not hasattr(self._own, "predictor"):
+            self._own.predictor = copy.copy(self._predictor)
+            self._own.predictor.detector = HaarDetector(self._predictor.detector.min_face)  # type: ignore[union-attr]
+        return self._own.predictor
 
 
-def _groups(prepared: Iterable[_Prepared], size: int) -> Iterator[list[_Prepared]]:
-    group: list[_Prepared] = []
+class _OneAtATime:
+    """A detector of which nobody says that it may be called from two threads at once."""
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector, self._lock = detector, threading.Lock()
+
+    def __call__(self, rgb: np.ndarray) -> Any:
+        with self._lock:
+            return self._detector(rgb)
+
+
+def _groups(prepared: Iterable[Pending], size: int) -> Iterator[list[Pending]]:
+    group: list[Pending] = []
     crops = 0
     for one in prepared:
         if group and crops + len(one.crops) > size:
@@ -133,15 +124,6 @@ def _groups(prepared: Iterable[_Prepared], size: int) -> Iterator[list[_Prepared
             group, crops = [], 0
     if group:
         yield group
-
-
-def _classify(predictor: Predictor, group: list[_Prepared]) -> list[Scored]:
-    rows = predictor.classify([crop for one in group for crop in one.crops])
-    out = []
-    for one in group:
-        faces = [predictor.face(box, landmarks, *next(rows)) for box, landmarks in one.found]
-        out.append((one.item, Prediction(one.item.name, faces, one.width, one.height, one.error)))
-    return out
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
+from ..errors import FerzooError
 from .scoring_job import Settings
 from .scoring_pipeline import default_workers, predict_items
 from .scoring_rows import RowFormat, rows_of
@@ -51,7 +52,7 @@ def scoring_rate(source: str, settings: Settings, images: int = 1024, repeats: i
     def end_to_end() -> None:
         with tempfile.TemporaryFile() as file:
             for group in predict_items(predictor, islice(opened.read(), images), workers):
-                file.write(shape.encode([row for one in group for row in rows_of(*one, shape)]))
+                file.write(shape.encode([row for one in group for row in rows_of(one, shape)]))
 
     def network() -> None:
         with predictor.network.limited(settings.threads):
@@ -93,7 +94,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, help="image threads (default: one a processor)")
     args = parser.parse_args(argv)
     settings = Settings(args.model, args.detect, threads=args.threads, batch_size=args.batch_size, workers=args.workers)
-    print(json.dumps(scoring_rate(args.source, settings, args.images, args.repeats), indent=2))
+    try:
+        print(json.dumps(scoring_rate(args.source, settings, args.images, args.repeats), indent=2))
+    except (FerzooError, ValueError) as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
     return 0
 
 

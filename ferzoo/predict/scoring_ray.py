@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FerzooError, MissingExtraError, first_line
-from .scoring_pipeline import Scored, default_workers, predict_items
+from .scoring_pipeline import default_workers, predict_items
 from .scoring_sources import Place, Source
 
 if TYPE_CHECKING:
+    from .predictor import Prediction
     from .scoring_job import Settings
 
-__all__ = ["Cluster", "predict_on_cluster"]
+__all__ = ["Cluster", "Team", "connect"]
 
 #: Images of a piece of work: small enough that the workers end together, large beside a batch.
 PIECE = 1024
@@ -45,42 +46,86 @@ class Cluster:
 class _Worker:
     """Runs in a process of the cluster: reads a piece of the source and predicts it."""
 
-    def __init__(self, settings: Settings, source: Source, folder: str) -> None:
+    def __init__(self, settings: Settings, source: Source, folder: str, cores: int) -> None:
         try:
             os.chdir(folder)
         except OSError as error:
             raise FerzooError(f"The folder {folder} of the job is not on this node: {error.strerror}.") from error
         self._predictor, self._source = settings.predictor(), source
-        self._threads = settings.workers or default_workers()
+        # The other workers of the node have the other cores.
+        self._threads = settings.workers or min(cores, default_workers())
 
     def __call__(self, batch: dict[str, Any]) -> Iterator[dict[str, list[bytes]]]:
         for part, start, stop in map(pickle.loads, batch["item"]):
             try:
                 for group in predict_items(self._predictor, self._source.part(part, start, stop), self._threads):
-                    for item, _ in group:
-                        item.data = None
+                    for prediction in group:
+                        prediction.source.data = None
                     yield {"group": [pickle.dumps(group)]}
             except FerzooError as error:  # Ray would try again, and bury the message
                 yield {"group": [pickle.dumps(FerzooError(str(error)))]}
 
 
-def predict_on_cluster(
-    settings: Settings, source: Source, place: Place, cluster: Cluster
-) -> Generator[list[Scored], None, None]:
-    """Predict what lies from a place on, in order.
+@dataclass(frozen=True)
+class Team:
+    """The workers of a cluster that was reached.
+
+    Attributes:
+        settings: How each predicts, its device and threads included.
+        workers: How many there are.
+        resources: What each takes of its node.
+    """
+
+    settings: Settings
+    workers: int
+    resources: dict[str, float]
+
+    def predict(self, source: Source, place: Place) -> Generator[list[Prediction], None, None]:
+        """Predict what lies from a place on, in order.
+
+        Args:
+            source: Its files must have the same paths on every node.
+            place: The first image.
+
+        Yields:
+            Groups as `predict_items` gives them.
+
+        Raises:
+            FerzooError: If a worker fails.
+        """
+        import ray.data
+
+        size = _size(source, self.workers, self.settings.batch_size)
+        pieces = [pickle.dumps(piece) for piece in source.slices(place, size)]
+        if not pieces:
+            return
+        cores = max(1, int(self.resources["num_cpus"]))
+        with _as_ferzoo_errors(), _data_context(ray.data.DataContext.get_current()):
+            rows = ray.data.from_items(pieces, override_num_blocks=len(pieces)).map_batches(
+                _Worker,
+                batch_size=1,
+                compute=ray.data.ActorPoolStrategy(size=self.workers),
+                fn_constructor_args=(self.settings, source, os.getcwd(), cores),
+                **self.resources,
+            )
+            for row in rows.iter_rows():
+                group = pickle.loads(row["group"])
+                if isinstance(group, FerzooError):
+                    raise group
+                yield group
+
+
+@contextlib.contextmanager
+def connect(settings: Settings, cluster: Cluster) -> Iterator[Team]:
+    """Reach a cluster; at the end it is left, if this process was not in it before.
 
     Args:
         settings: How. On nodes with GPUs each worker has one, and takes it unless `device` says otherwise.
-        source: Its files must have the same paths on every node.
-        place: The first image.
         cluster: Where.
-
-    Yields:
-        Groups as `predict_items` gives them.
 
     Raises:
         MissingExtraError: Without Ray.
-        FerzooError: If the cluster cannot be reached, or a worker fails.
+        FerzooError: If the cluster cannot be reached.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
@@ -90,36 +135,31 @@ def predict_on_cluster(
         raise MissingExtraError("Ray Data", "ray") from None
     joined = not ray.is_initialized()
     try:
-        if joined:
-            ray.init(cluster.address, log_to_driver=False, logging_level="ERROR")
-        workers, resources = _layout(ray.nodes(), cluster.workers)
+        with _as_ferzoo_errors():
+            if joined:
+                # Without an address Ray would join whatever cluster the environment names or this machine ran last.
+                ray.init(cluster.address or "local", log_to_driver=False, logging_level="ERROR")
+            workers, resources = _layout(ray.nodes(), cluster.workers)
         if settings.device is None and resources["num_gpus"]:
             settings = replace(settings, device="cuda")
         if settings.threads is None and not resources["num_gpus"]:
             settings = replace(settings, threads=max(1, int(resources["num_cpus"])))
-        pieces = [pickle.dumps(piece) for piece in source.slices(place, _size(source, workers, settings.batch_size))]
-        if not pieces:
-            return
-        with _data_context(ray.data.DataContext.get_current()):
-            rows = ray.data.from_items(pieces, override_num_blocks=len(pieces)).map_batches(
-                _Worker,
-                batch_size=1,
-                compute=ray.data.ActorPoolStrategy(size=workers),
-                fn_constructor_args=(settings, source, os.getcwd()),
-                **resources,
-            )
-            for row in rows.iter_rows():
-                group = pickle.loads(row["group"])
-                if isinstance(group, FerzooError):
-                    raise group
-                yield group
+        yield Team(settings, workers, resources)
+    finally:
+        if joined and ray.is_initialized():
+            ray.shutdown()
+
+
+@contextlib.contextmanager
+def _as_ferzoo_errors() -> Iterator[None]:
+    import ray
+
+    try:
+        yield
     except (ray.exceptions.RayError, ConnectionError, ValueError) as error:
         # Among the lines of a worker's traceback, and of advice.
         reasons = re.findall(r"^\S*(?:Error|Exception): .+$", str(error), re.MULTILINE) or [first_line(error)]
         raise FerzooError(f"Ray cannot do the job: {reasons[-1]}") from error
-    finally:
-        if joined and ray.is_initialized():
-            ray.shutdown()
 
 
 def _layout(nodes: list[dict[str, Any]], a_node: int | None) -> tuple[int, dict[str, float]]:

@@ -81,8 +81,9 @@ class RowFormat:
         return pyarrow.schema([(name, fixed.get(name, pyarrow.string())) for name in self.columns])
 
 
-def rows_of(item: Item, prediction: Prediction, shape: RowFormat) -> list[dict[str, Any]]:
+def rows_of(prediction: Prediction, shape: RowFormat) -> list[dict[str, Any]]:
     """One row a face, numbered from 1; for an image without a face one with number 0, which holds the error if any."""
+    item: Item = prediction.source
     error = str(prediction.error) if prediction.error else None
     name = {"file": printable(item.name), **{shape.kept[key]: value for key, value in item.kept.items()}}
     rows = []

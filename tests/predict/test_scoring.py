@@ -249,7 +249,7 @@ def test_few_images_are_in_memory(folder: Path) -> None:
 
     network = MeanColour()
     for group in predict_items(Predictor(network, detect=False, batch_size=8, threads=1), items(), 3):
-        assert [item.index for item, _ in group] == list(range(given, given + 8))
+        assert [prediction.source.index for prediction in group] == list(range(given, given + 8))
         given += len(group)
     assert given == taken == 600 and set(network.batches) == {8}
     # One group with the caller, one in the network, one that is being filled, and what the threads work on.

@@ -12,21 +12,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from ferzoo.cli.main import main
 from ferzoo.predict.scoring_job import Settings
+from ferzoo.predict.scoring_rate import main as main_of_the_rate
 from ferzoo.predict.scoring_rate import scoring_rate
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], checkpoint: Path) -> Any:
-    """Run the command with the small checkpoint; gives exit code, stdout, stderr."""
-
-    def call(*arguments: object, model: object = checkpoint) -> tuple[int, str, str]:
-        code = main(["predict", *map(str, arguments), "--model", str(model), "--threads", "1"])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture
@@ -65,6 +53,8 @@ def test_what_is_said_before_the_work(run: Any, folder: Path, tmp_path: Path) ->
         ((tmp_path / "list.txt",), "list.txt is for many images"),
         ((tmp_path / "s.tar",), "add -o rows.csv"),
         ((folder, "--resume"), "--resume is for many images"),
+        ((folder, "--ray-address", "auto"), "--ray-address is for many images"),
+        ((folder, "-o", tmp_path / "r.csv", "--fps", 5), "--fps is for videos and cameras, not for images"),
         ((folder, "-o", tmp_path / "r.csv", "--save", tmp_path / "x"), "leave out --save"),
         ((folder, "-o", tmp_path / "r.png", "--no-detect"), "written to .csv, .jsonl, .parquet"),
         ((tmp_path / "none.tar", "-o", tmp_path / "r.csv"), "there is no such file"),
@@ -104,3 +94,11 @@ def test_the_rate_is_that_of_all_images(folder: Path, checkpoint: Path) -> None:
     found = scoring_rate(str(folder), Settings(checkpoint, detect=False, threads=1, batch_size=4), images=8, repeats=2)
     assert (found["images"], found["faces"], len(found["ratios"])) == (8, 8, 2)
     assert found["end_to_end"] > 0 and found["network"] > 0 and found["ratio"] > 0
+
+
+def test_the_rate_says_in_one_line_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main_of_the_rate(["gone.tar", "--model", "lfnbs"])
+    said = capsys.readouterr().err
+    assert stop.value.code == 2 and "ferzoo.predict.scoring_rate: Unknown model 'lfnbs'" in said
+    assert said.count("\n") == 1

@@ -13,11 +13,12 @@ import pytest
 from PIL import Image
 
 from ferzoo.errors import FerzooError
-from ferzoo.predict.scoring_ray import _layout
+from ferzoo.predict.scoring_job import Settings
+from ferzoo.predict.scoring_ray import Cluster, _layout, connect
 
 #: Runs in a process of its own, that ends with whatever Ray has started.
 CODE = """
-import json, os, sys
+import json, os, sys, time
 sys.path.insert(0, {tests!r})
 import conftest
 import ray
@@ -26,9 +27,18 @@ from ferzoo.predict.scoring import score
 from ferzoo.predict.scoring_ray import Cluster
 
 
+# Each process that predicts signs in a folder of the run, and waits there until all have.
 class Signed(conftest.MeanColour):
+    def __init__(self, run, workers):
+        super().__init__()
+        self.run, self.workers = {folder!r} + "/" + run, workers
+
     def forward(self, x):
-        open({folder!r} + "/by-" + str(os.getpid()), "w").close()
+        os.makedirs(self.run, exist_ok=True)
+        open(self.run + "/" + str(os.getpid()), "w").close()
+        end = time.monotonic() + 200
+        while len(os.listdir(self.run)) < self.workers and time.monotonic() < end:
+            time.sleep(0.01)
         return super().forward(x)
 
 
@@ -36,28 +46,28 @@ def stop(what, done, total):
     raise KeyboardInterrupt
 
 
-def go(out, **options):
+def go(out, network, **options):
     source, options["keep"] = {folder!r} + "/t.parquet", ["label"]
-    return score(source, {folder!r} + "/" + out, Signed(), detect=False, batch_size=6, workers=1, **options)
+    return score(source, {folder!r} + "/" + out, network, detect=False, batch_size=6, workers=1, **options)
 
 
 ray.cloudpickle.register_pickle_by_value(conftest)
 ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
 two = Cluster(workers=2)
 try:
-    go("ray.csv", cluster=two, progress=stop)
+    go("ray.csv", Signed("stopped", 1), cluster=two, progress=stop)
 except KeyboardInterrupt:
     pass
-done = go("ray.csv", cluster=two, resume=True)
+done = go("ray.csv", Signed("by", 2), cluster=two, resume=True)
 try:
-    score({folder!r} + "/bad.tar", {folder!r} + "/bad.csv", Signed(), detect=False, workers=1, cluster=two)
+    score({folder!r} + "/bad.tar", {folder!r} + "/bad.csv", Signed("bad", 1), detect=False, workers=1, cluster=two)
 except FerzooError as error:
     said = str(error)
-by = sum(name.startswith("by-") for name in os.listdir({folder!r}))
+by = [int(name) for name in os.listdir({folder!r} + "/by")]
 alive = ray.is_initialized()
 ray.shutdown()
-go("here.csv")
-print("\\n" + json.dumps([done.to_dict(), by, alive, said]))
+go("here.csv", Signed("here", 1))
+print("\\n" + json.dumps([done.to_dict(), by, os.getpid(), alive, said]))
 """
 
 
@@ -77,10 +87,10 @@ def test_two_workers_give_the_same_rows(tmp_path: Path) -> None:
     env = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0", "RAY_USAGE_STATS_ENABLED": "0"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=400, env=env)
     assert done.returncode == 0, done.stderr
-    summary, by, alive, said = json.loads(done.stdout.splitlines()[-1])
+    summary, by, driver, alive, said = json.loads(done.stdout.splitlines()[-1])
     assert (summary["images"], summary["errors"], summary["resumed"]) == (40, 1, 6)
-    # Two workers of each run; a cluster that was there before is left to its owner.
-    assert 2 <= by <= 4 and alive
+    # Two processes, none of them the one that writes; a cluster that was there before is left to its owner.
+    assert len(by) == 2 and driver not in by and alive
     assert "bad.tar cannot be read after 0 samples" in said
     assert (tmp_path / "ray.csv").read_bytes() == (tmp_path / "here.csv").read_bytes()
 
@@ -98,3 +108,19 @@ def test_a_fixed_number_of_workers_a_node() -> None:
         _layout([node(32, 4)], 5)
     with pytest.raises(FerzooError, match="no node"):
         _layout([node(8, alive=False)], None)
+
+
+def test_without_an_address_no_other_cluster_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray", reason="comes with the extra ray")
+    asked: list[str] = []
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda address, **_: asked.append(address))
+    monkeypatch.setattr(ray, "nodes", lambda: [node(8, 2), node(8, 2)])
+    for address in (None, "auto"):
+        with connect(Settings("lfnsb"), Cluster(address)) as team:
+            # The journal names the device that the workers take.
+            assert (team.workers, team.settings.device, team.resources["num_cpus"]) == (4, "cuda", 4)
+        with connect(Settings("lfnsb", device="cpu"), Cluster(address)) as team:
+            assert team.settings.device == "cpu"
+    assert asked == ["local", "local", "auto", "auto"]
