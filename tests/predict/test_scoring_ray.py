@@ -85,7 +85,7 @@ def test_two_workers_give_the_same_rows(tmp_path: Path) -> None:
     code = CODE.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
     # Ray gives its workers a low priority, which on a busy machine is none.
     env = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0", "RAY_USAGE_STATS_ENABLED": "0"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=400, env=env)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, env=env)
     assert done.returncode == 0, done.stderr
     summary, by, driver, alive, said = json.loads(done.stdout.splitlines()[-1])
     assert (summary["images"], summary["errors"], summary["resumed"]) == (40, 1, 6)
