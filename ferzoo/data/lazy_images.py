@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import DataError
+from .processors import usable_cores
 
 __all__ = ["DecodedImages", "ImageFiles", "LazyImages", "decode", "map_images", "sound_images"]
 
