@@ -16,7 +16,8 @@ class AttentionMap(Protocol):
     `ferzoo.explain` draws every block of a network that has this method, from whatever package it comes: nothing has to
     be inherited or listed. The block's registered name is the name of the method (``method="coord_att"``); a class that
     is not registered goes by its name in snake case. The block stores nothing: `attention_map` is called with the
-    input that the network gives to the block's `forward`, in evaluation mode and without gradients.
+    input that the network gives to the block's `forward`, in evaluation mode and without gradients, from a hook of the
+    block: it may call `self.forward`, and not the block itself.
 
     Example:
         >>> class Gate(nn.Module):

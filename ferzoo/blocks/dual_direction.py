@@ -61,3 +61,7 @@ class DualDirectionAttention(CoordAtt):
             x = check_map(x, self.map_size)
         gate_h, gate_w = self.gates(self.rows(x).squeeze(3), self.columns(x).squeeze(2))
         return gate_w * gate_h
+
+    def attention_map(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what `forward` returns, (N, channels, *map_size) in (0, 1)."""
+        return self.forward(x)

@@ -21,7 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     margin = number(float, -0.4, 2, "a fraction from -0.4 to 2")
     parser.add_argument("photo", metavar="PHOTO", help="one image")
     parser.add_argument("--model", default="lfnsb", help="name, folder or hf-hub:org/repo (default: lfnsb)")
-    parser.add_argument("--method", default="gradcam", help="gradcam (default), or attention: coord_att, mass_att")
+    parser.add_argument(
+        "--method", default="gradcam", help="gradcam (default), or a kind of attention block: coord_att, mass_att"
+    )
     parser.add_argument("--class", dest="label", metavar="NAME", help="what Grad-CAM explains (default: the face's)")
     parser.add_argument("--layer", metavar="NAME", help="a layer, or a pattern of names in quotes (default: the last)")
     parser.add_argument("-o", "--out", metavar="OUT", help="draw the faces beside their maps, to this file or folder")

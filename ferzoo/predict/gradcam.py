@@ -66,7 +66,7 @@ def grad_cam(model: nn.Module, batch: torch.Tensor, targets: list[int], layer: s
     maps = {}
     for name, module in layers.items():
         try:
-            cam = LayerGradCam(whole, module).attribute(batch, targets, relu_attributions=True)
+            parts = LayerGradCam(whole, module).attribute(batch, targets, attr_dim_summation=False)
         except RuntimeError as error:
             if not any(words in str(error) for words in ("used in the graph", "does not require grad")):
                 raise
@@ -74,7 +74,9 @@ def grad_cam(model: nn.Module, batch: torch.Tensor, targets: list[int], layer: s
                 f"No gradient goes from the logits to the layer {name!r}: choose another, and turn gradient "
                 "checkpointing off."
             ) from error
-        maps[name] = cam.detach()[:, 0].float()
+        # Of a network that looks at crops, the last region is the whole face.
+        face = parts.shape[1] // (getattr(model, "num_regions", 0) or 1)
+        maps[name] = parts.detach()[:, -face:].sum(1).relu().float()
     return maps
 
 
@@ -95,11 +97,13 @@ def _layers(model: nn.Module, layer: str | None) -> tuple[nn.Module, dict[str, n
 
 @torch.no_grad()
 def _check_maps(model: nn.Module, layers: dict[str, nn.Module], batch: torch.Tensor, channels: int) -> None:
-    """Raise if a layer gives no map, or several; the last one must have its `channels` first."""
+    """Raise if a layer gives no map of a face, or several; the last one must have its `channels` first."""
     outputs: dict[nn.Module, list[Any]] = {module: [] for module in layers.values()}
     with hooked(outputs, lambda module: module.register_forward_hook(lambda m, _, output: outputs[m].append(output))):
         model(batch)
     for name, module in layers.items():
         shape = the_map(outputs[module], name).shape
+        if shape[0] != len(batch):
+            raise FerzooError(f"The layer {name!r} gives {shape[0]} maps for one face: choose one around it.")
         if name == FEATURES and shape[1] != channels == shape[3]:
             raise FerzooError(f"{name!r} gives {tuple(shape)}, its channels last: name a layer with (N, C, H, W).")

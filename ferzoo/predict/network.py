@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from ..data.transforms import eval_transform
+from ..data.transforms import CFG_DEFAULTS, eval_transform
 from ..errors import CheckpointError, FerzooError, first_line
 from ..registry.load import load_model, wants_grey
 
@@ -125,7 +125,7 @@ def _cfg(model: nn.Module) -> dict[str, Any]:
             f"{_name(model)} does not say how its input is made: set its pretrained_cfg, a dict with input_size "
             f"(channels, height, width), mean and std; missing: {', '.join(missing)}."
         )
-    return dict(cfg)
+    return {**CFG_DEFAULTS, **cfg}
 
 
 def _labels(model: nn.Module, cfg: Mapping[str, Any]) -> tuple[str, ...]:

@@ -56,11 +56,11 @@ def enlarged(values: torch.Tensor, heat: np.ndarray) -> np.ndarray:
     return F.interpolate(values[None, None], heat.shape, mode="bilinear", align_corners=False)[0, 0].numpy()
 
 
-def cam_by_hand(features: torch.Tensor, logit: torch.Tensor) -> torch.Tensor:
-    """ReLU of the channels' sum, each weighted by the mean gradient of the logit (equations 1 and 2)."""
+def cam_by_hand(features: torch.Tensor, logit: torch.Tensor, first: int = 0) -> torch.Tensor:
+    """ReLU of the sum of the channels from `first` on, each weighted by the logit's mean gradient (equations 1, 2)."""
     (gradient,) = torch.autograd.grad(logit, features, retain_graph=True)
     alpha = gradient.flatten(2).mean(2)
-    return torch.einsum("nc,nchw->nhw", alpha, features).relu().detach()[0]
+    return torch.einsum("nc,nchw->nhw", alpha[:, first:], features[:, first:]).relu().detach()[0]
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -76,7 +76,9 @@ def test_grad_cam_of_every_network(name: str, photo: np.ndarray, shrunk: None) -
     for k, label in enumerate(LABELS):
         (one,) = ferzoo.explain(photo, predictor, label=label)
         features = model.forward_features(x).detach().requires_grad_()
-        expected = cam_by_hand(features, model.forward_head(features)[0, k])
+        # RAN's sixth region is the whole face.
+        first = features.shape[1] * 5 // 6 if name == "ran" else 0
+        expected = cam_by_hand(features, model.forward_head(features)[0, k], first)
         assert one.grid == tuple(expected.shape) and one.heat.shape == (size, size)
         assert (one.method, one.layer, one.label, one.low) == ("gradcam", "forward_features", label, 0.0)
         wanted = enlarged(expected, one.heat)
@@ -118,21 +120,31 @@ def test_a_pattern_of_layers_comes_in_the_network_s_order(lanmsff: Any, photo: n
     assert all(one.face is maps[0].face for one in maps)
 
 
-@pytest.mark.parametrize(("name", "method"), [("lfnsb", "coord_att"), ("mfn", "coord_att"), ("lanmsff", "mass_att")])
-def test_attention_is_what_a_map_is_multiplied_with(name: str, method: str, photo: np.ndarray, shrunk: None) -> None:
+def test_a_layer_that_sees_a_part_alone_is_refused(photo: np.ndarray, shrunk: None) -> None:
+    model = small(ferzoo.create_model, "ran", size=64).eval()
+    with pytest.raises(FerzooError, match=r"'stages.3.0.0' gives 6 maps for one face: choose one around it"):
+        ferzoo.explain(photo, whole(model), layer="stages.3.0.0")
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_attention_is_what_a_map_is_multiplied_with(name: str, photo: np.ndarray, shrunk: None) -> None:
     kwargs = {} if name == "lanmsff" else {"img_size": 64}
     model = small(ferzoo.create_model, name, size=64, **kwargs).double().eval()
+    for method in explain_methods(model)[1:]:
+        check_attention(model, method, photo)
+
+
+def check_attention(model: Any, method: str, photo: np.ndarray) -> None:
     predictor, seen = whole(model), {}
     maps = ferzoo.explain(photo, predictor, method, layer="*")
     blocks = {one.layer: model.get_submodule(one.layer) for one in maps}
-    assert list(blocks) == [n for n, _ in model.named_modules() if n.endswith(".att")]
     for block in blocks.values():
         block.register_forward_hook(lambda m, inputs, output: seen.update({m: (inputs[0], output)}))
     with torch.no_grad():
         model(predictor.network.transform(Image.fromarray(photo))[None].double())
     for one in maps:
         x, output = seen[blocks[one.layer]]
-        # CoordAtt gives the product, MassAtt the factor.
+        # CoordAtt gives the product, the others the factor.
         gate = (output / x if method == "coord_att" else output).mean(1)[0]
         assert 0 < one.low < one.high < 1 and one.grid == tuple(gate.shape)
         np.testing.assert_allclose(
