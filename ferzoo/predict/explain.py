@@ -17,7 +17,7 @@ from ..registry.exported import is_exported
 from ..registry.load import OnnxModule
 from .attention import attention_blocks, attention_maps
 from .faces import Face
-from .gradcam import grad_cam
+from .gradcam import grad_cam, layer_grad_cam
 from .images import Source, to_rgb
 from .layers import evaluating
 from .predictor import Predictor
@@ -121,6 +121,8 @@ def explain(
         raise UnknownNameError("method", method, known, hint)
     if label is not None and label not in predictor.labels:
         raise UnknownNameError("label", label, predictor.labels, f"The classes are {', '.join(predictor.labels)}.")
+    if method == GRADCAM:
+        layer_grad_cam()  # what is missing is said before faces are looked for
     rgb = to_rgb(image)
     found = predictor.find(rgb)
     out: list[Explanation] = []

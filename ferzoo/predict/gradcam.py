@@ -10,7 +10,7 @@ from torch import nn
 from ..errors import FerzooError, MissingExtraError
 from .layers import chosen, hooked, the_map
 
-__all__ = ["FEATURES", "grad_cam"]
+__all__ = ["FEATURES", "grad_cam", "layer_grad_cam"]
 
 #: Name of the layer that is no module: the map that the head takes.
 FEATURES = "forward_features"
@@ -40,6 +40,19 @@ class _Halves(nn.Module):
         return self.model.forward_head(self.features(x))
 
 
+def layer_grad_cam() -> Any:
+    """The class of captum.
+
+    Raises:
+        MissingExtraError: Without captum.
+    """
+    try:
+        from captum.attr import LayerGradCam
+    except ImportError as error:
+        raise MissingExtraError("Grad-CAM", "explain") from error
+    return LayerGradCam
+
+
 def grad_cam(model: nn.Module, batch: torch.Tensor, targets: list[int], layer: str | None) -> dict[str, torch.Tensor]:
     """What speaks for a class: a layer's map, each channel weighted by its mean gradient, the negative cut off.
 
@@ -57,16 +70,13 @@ def grad_cam(model: nn.Module, batch: torch.Tensor, targets: list[int], layer: s
         UnknownNameError: If there is no such layer; names the nearest.
         FerzooError: If a layer gives no map, or no gradient of the class reaches it.
     """
-    try:
-        from captum.attr import LayerGradCam
-    except ImportError as error:
-        raise MissingExtraError("Grad-CAM", "explain") from error
+    compute = layer_grad_cam()
     whole, layers = _layers(model, layer)
     _check_maps(whole, layers, batch[:1], getattr(model, "num_features", 0))
     maps = {}
     for name, module in layers.items():
         try:
-            parts = LayerGradCam(whole, module).attribute(batch, targets, attr_dim_summation=False)
+            parts = compute(whole, module).attribute(batch, targets, attr_dim_summation=False)
         except RuntimeError as error:
             if not any(words in str(error) for words in ("used in the graph", "does not require grad")):
                 raise
