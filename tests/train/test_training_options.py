@@ -182,7 +182,7 @@ def test_patience_counts_at_the_last_size_alone(
     scores = iter([50.0, 40.0, 40.0, 30.0, 31.0, 31.0])
 
     def measured(*_: Any, **__: Any) -> dict[str, Any]:
-        return {"accuracy": next(scores), "macro_f1": 0.0, "unseen": {"accuracy": 0.0}}
+        return {"accuracy": next(scores), "macro_f1": 0.0, "nll": 1.0, "unseen": {"accuracy": 0.0}}
 
     monkeypatch.setattr(loop, "evaluate", measured)
     train(recipe(tmp_path, epochs=6, patience=2, sizes={0: 32, 3: 40}), faces=splits)
@@ -252,7 +252,7 @@ def test_it_stops_when_nothing_improves(
     scores = iter([50.0, 60.0, 60.0, 59.0, 70.0, 70.0])
 
     def measured(*_: Any, **__: Any) -> dict[str, Any]:
-        return {"accuracy": next(scores), "macro_f1": 0.0, "unseen": {"accuracy": 0.0}}
+        return {"accuracy": next(scores), "macro_f1": 0.0, "nll": 1.0, "unseen": {"accuracy": 0.0}}
 
     monkeypatch.setattr(loop, "evaluate", measured)
     train(recipe(tmp_path, epochs=6, patience=2), faces=splits)
