@@ -121,7 +121,7 @@ def test_set_up_opens_the_readme() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     first, second, *_ = re.findall(r"```bash\n(.*?)```", text, re.S)
     assert 'pip install ".[faces]" &&' in first and "ferzoo predict docs/images/astronaut.jpg" in first
-    assert second.strip() == 'pip install ".[test]" && python -m pytest'
+    assert second.strip() == 'pip install ".[test]" && python -m pytest -n 2'
     assert re.match(r"# ferzoo\n\n[^\n]+\n\n```bash\n", text)
 
 

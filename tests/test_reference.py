@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import ferzoo
 from ferzoo import errors
@@ -23,25 +24,31 @@ from ferzoo.registry.factory import find_registered
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 
-#: Modules by package, and single names, that are ferzoo's own; `*` is all of them. The data sets are shown on a page of
-#: their own.
+#: Modules by package, and single names and methods, that are ferzoo's own; `*` is all of them. The data sets are shown
+#: on a page of their own.
 INTERNAL = {
     "cli": "*",
     "data": "affectnet fer2013 fer2013_tables ferplus.COUNTS ferplus.FERPLUS_DATASET ferplus.ROWS image_folder kdef "
-    "layouts libraries rafdb separation",
-    "deploy": "bench.turns bench_files bench_gpu bench_networks bench_process bench_runtimes bench_worker export.LIMIT "
-    "bench_summary.default_threads bench_summary.machine bench_summary.percentiles bench_summary.relate",
+    "layouts libraries processors rafdb separation",
+    "deploy": "bench.turns bench_files bench_gpu bench_networks bench_process bench_runtimes bench_start bench_worker "
+    "bench_summary.machine bench_summary.percentiles bench_summary.relate bench_summary.remarks export.FACE "
+    "export.LIMIT quiet",
     "hub": "checks client there",
     "losses": "cosine_harmony.FORMS",
-    "models": "inputs released",
-    "predict": "images margin network onnx_network open_network output scoring_archives scoring_job scoring_journal "
-    "scoring_parts scoring_pipeline scoring_rate scoring_rows scoring_sources video_output",
-    "registry": "bounds config factory.find_registered lookup register.registered",
+    "models": "inputs pools released",
+    "predict": "attention explain.GRADCAM explain.refuse_exported gradcam images layers margin network onnx_network "
+    "open_network output predictor.Pending predictor.Predictor.begin predictor.Predictor.classify "
+    "predictor.Predictor.crop predictor.Predictor.face predictor.Predictor.finish predictor.Predictor.prepare "
+    "scoring_archives scoring_job scoring_journal scoring_parts scoring_pipeline scoring_rate scoring_rows "
+    "scoring_sources video_output",
+    "registry": "bounds config factory.find_registered lookup register.registered register.registered_name",
     "testing": "blocks built_by contract graphs intermediates losses models report robustness subject training",
-    "train": "Recipe TrainPackage ablation batches folds loss_cost network processes recipe.WHERE recipe_checks "
-    "records release sam schedule splits teacher",
+    "train": "Recipe TrainPackage ablation batches convergence folds loss_cost network processes recipe.WHERE "
+    "recipe_checks records relabel release sam schedule seeds splits teacher",
     "weights": "blobs files safe",
 }
+#: A name that a page shows, and the options below it.
+SECTION = re.compile(r"^::: (\S+)$(?:\n    options:\n((?:      .+\n)+))?", re.M)
 #: A shape as the pages write it: (N, C), (5, 2), (N,), or a scalar.
 SHAPE = re.compile(r"\((?:[A-Z0-9]|\.\.\.)[\w ]*,[^)]*\)|\bscalar\b|\bany shape\b")
 
@@ -55,10 +62,36 @@ def losses() -> frozenset[str]:
 
 
 @cache
-def named() -> frozenset[str]:
-    """What the pages show, a whole module or one name of it."""
+def pages() -> dict[str, list[str] | None]:
+    """What the pages show: a module or a name, and which of its members; None for all."""
     text = "\n".join(page.read_text(encoding="utf-8") for page in REFERENCE.glob("*.md"))
-    return losses().union(re.findall(r"^::: (\S+)$", text, re.M))
+    found: dict[str, list[str] | None] = dict.fromkeys(losses())
+    for name, options in SECTION.findall(text):
+        stated = yaml.safe_load(options) or {}
+        assert set(stated) <= {"members", "heading_level", "show_root_full_path"}, f"{name}: what does it leave out?"
+        found[name] = stated.get("members")
+    return found
+
+
+def is_shown(owner: str, name: str) -> bool:
+    """Whether the pages show a name of a module, or a method of a class."""
+    if f"{owner}.{name}" in pages():
+        return True
+    members = pages().get(owner, [])
+    return members is None or name in members
+
+
+def names_of(module: str) -> list[str]:
+    """Names that the pages show of a module, there or under `ferzoo`."""
+    return [name for name in public(module) if is_shown(module, name) or name in lazy(module)]
+
+
+def methods_of(module: str, name: str) -> list[str]:
+    """Methods that the pages show of a class that they show."""
+    whole = f"ferzoo.{name}" if name in lazy(module) else f"{module}.{name}"
+    if whole in pages():
+        return [method for method in methods(module, name) if is_shown(whole, method)]
+    return methods(module, name)
 
 
 def is_internal(name: str) -> bool:
@@ -73,14 +106,27 @@ def modules() -> list[str]:
     return [m.name for m in found if not is_internal(m.name)]
 
 
+def source(module: str) -> list[ast.stmt]:
+    """A module as it is written; nothing where there is none."""
+    try:
+        found = importlib.util.find_spec(module)
+    except ModuleNotFoundError:  # what stands before its last dot is no package
+        return []
+    return ast.parse(Path(found.origin).read_text(encoding="utf-8")).body if found and found.origin else []
+
+
 def public(module: str) -> list[str]:
     """Names of a module's `__all__` that it defines itself, as the source states them."""
-    found = importlib.util.find_spec(module)
-    assert found and found.origin
-    for node in ast.parse(Path(found.origin).read_text(encoding="utf-8")).body:
+    for node in source(module):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "__all__":
             return list(ast.literal_eval(node.value))
     return []
+
+
+def methods(module: str, name: str) -> list[str]:
+    """Methods of a class without an underscore before their names; none of what is no class."""
+    body = [m for node in source(module) if isinstance(node, ast.ClassDef) and node.name == name for m in node.body]
+    return [m.name for m in body if isinstance(m, ast.FunctionDef) and not m.name.startswith("_")]
 
 
 def lazy(module: str) -> set[str]:
@@ -90,37 +136,57 @@ def lazy(module: str) -> set[str]:
 
 @pytest.mark.parametrize("module", modules())
 def test_every_public_name_is_in_the_reference(module: str) -> None:
-    shown = named()
-    if module in shown:
-        return
-    missing = {name for name in public(module) if f"{module}.{name}" not in shown} - lazy(module)
+    missing = set(public(module)) - set(names_of(module))
+    for name in names_of(module):
+        missing |= {f"{name}.{method}" for method in {*methods(module, name)} - {*methods_of(module, name)}}
     missing = {name for name in missing if not is_internal(f"{module}.{name}")}
-    assert not missing, f"put `::: {module}` into a page of docs/reference, or the module into INTERNAL: {missing}"
+    assert not missing, f"put `::: {module}` into a page of docs/reference, or into INTERNAL: {missing}"
+
+
+def exists(name: str) -> bool:
+    """Whether a dotted name is a module, a public name of one, or a method of a class."""
+    module, _, last = name.rpartition(".")
+    return bool(source(name)) or last in public(module) or last in methods(*module.rsplit(".", 1))
 
 
 def test_the_lists_hold_nothing_that_is_gone() -> None:
-    for package, names in INTERNAL.items():
-        for name in () if names == "*" else names.split():
-            module, _, last = f"ferzoo.{package}.{name}".rpartition(".")
-            there = last in public(module) or importlib.util.find_spec(f"{module}.{last}")
-            assert there, f"ferzoo.{package}.{name} is gone"
+    listed = [
+        f"ferzoo.{package}.{name}" for package, names in INTERNAL.items() if names != "*" for name in names.split()
+    ]
+    gone = [name for name in listed if not exists(name)]
+    assert not gone, f"take them out of INTERNAL: {gone}"
+
+
+def test_what_is_gone_is_seen() -> None:
+    there = ("deploy.bench", "deploy.bench.turns", "predict.predictor.Predictor.face")
+    assert all(exists(f"ferzoo.{name}") for name in there)
+    names = ("deploy.gone", "deploy.bench_summary.gone", "deploy.gone.gone", "predict.predictor.Predictor.gone")
+    assert not any(exists(f"ferzoo.{name}") for name in names)
+
+
+def test_what_a_page_leaves_out_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(pages(), "ferzoo.Predictor", ["stream"])
+    monkeypatch.setitem(pages(), "ferzoo.predict.explain", ["Explanation"])
+    with pytest.raises(AssertionError, match="Predictor.video"):
+        test_every_public_name_is_in_the_reference("ferzoo.predict.predictor")
+    with pytest.raises(AssertionError, match="explain_methods"):
+        test_every_public_name_is_in_the_reference("ferzoo.predict.explain")
 
 
 def documented() -> Iterator[Any]:
     """Every function, class and method of the reference: its name, its tree and its class."""
     for module in modules():
-        found = importlib.util.find_spec(module)
-        assert found and found.origin
-        shown = {name for name in public(module) if {module, f"{module}.{name}"} & named()} | lazy(module)
-        for node in ast.parse(Path(found.origin).read_text(encoding="utf-8")).body:
+        shown = names_of(module)
+        for node in source(module):
             if getattr(node, "name", None) not in shown or _is_overload(node):
                 continue
             if isinstance(node, ast.FunctionDef):
                 yield pytest.param(node, None, id=f"{module}.{node.name}")
             elif isinstance(node, ast.ClassDef):
                 yield pytest.param(node, None, id=f"{module}.{node.name}")
-                for method in () if f"{module}.{node.name}" in losses() else node.body:
-                    if isinstance(method, ast.FunctionDef) and not method.name.startswith("_"):
+                told = () if f"{module}.{node.name}" in losses() else methods_of(module, node.name)
+                for method in node.body:
+                    if isinstance(method, ast.FunctionDef) and method.name in told:
                         yield pytest.param(method, node, id=f"{module}.{node.name}.{method.name}")
 
 
@@ -128,7 +194,7 @@ def _is_overload(node: ast.AST) -> bool:
     return any(isinstance(d, ast.Name) and d.id == "overload" for d in getattr(node, "decorator_list", ()))
 
 
-@pytest.mark.parametrize(("node", "owner"), documented())
+@pytest.mark.parametrize(("node", "owner"), [*documented()])
 def test_docstring_gives_arguments_shapes_and_errors(node: Any, owner: ast.ClassDef | None) -> None:
     doc = ast.get_docstring(node) or ""
     assert doc, "it has no docstring"

@@ -61,7 +61,12 @@ def default_cfgs_for(variants: Mapping[str, dict[str, Any]], **shared: Any) -> d
 
 
 def rename(name: str, rules: Iterable[Rename]) -> str:
-    """A tensor's name after all rules, applied in order."""
+    """A tensor's name after all rules, applied in order.
+
+    Args:
+        name: The tensor's name in the release.
+        rules: Regular expressions, each with what takes the place of its matches.
+    """
     for pattern, new in rules:
         name = re.sub(pattern, new, name)
     return name

@@ -70,7 +70,11 @@ def explain_methods(model: nn.Module) -> list[str]:
 
 
 def refuse_exported(model: Any) -> None:
-    """Raise a `FerzooError` if a network is a file that `ferzoo.export` wrote, given as a path or already open."""
+    """Refuse a file that `ferzoo.export` wrote, given as a path or already open.
+
+    Raises:
+        FerzooError: If the network is such a file.
+    """
     inner = getattr(model.network, "model", None) if isinstance(model, Predictor) else model
     if is_exported(inner) or inner is None or isinstance(inner, OnnxModule):
         raise FerzooError(

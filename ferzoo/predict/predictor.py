@@ -223,7 +223,7 @@ class Predictor:
         return [self.network.transform(self.crop(rgb, *one)) for one in found]
 
     def crop(self, rgb: np.ndarray, box: Any, landmarks: np.ndarray | None) -> Image.Image:
-        """The picture of one face that `find` found, turned to its landmarks where it has any."""
+        """The picture of one face that `find` found in an image (H, W, 3), uint8, turned to its landmarks (5, 2)."""
         aligned = None if landmarks is None else align(rgb, landmarks)
         if aligned is not None:
             return aligned
