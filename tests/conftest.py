@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -16,6 +17,15 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 RunPython = Callable[..., Any]
+
+# Last, so that nothing of the site shadows a package: its tables are made by docs/doc_tools.
+sys.path.append(str(Path(__file__).parents[1] / "docs"))
+
+
+@pytest.fixture(scope="session")
+def hooks() -> Any:
+    """The module that mkdocs calls, which fills in the tables."""
+    return importlib.import_module("hooks")
 
 
 @pytest.fixture

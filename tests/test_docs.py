@@ -8,7 +8,7 @@ words say what it needs: `weights` (trained weights; this alone says that it run
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
+import importlib
 import inspect
 import json
 import os
@@ -19,6 +19,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from doc_tools.common import own
+from doc_tools.mathml import mathml
 
 import ferzoo
 from ferzoo import errors
@@ -44,25 +46,9 @@ def blocks() -> list[Any]:
     return found
 
 
-def hooks() -> Any:
-    """The module that fills in the tables."""
-    spec = importlib.util.spec_from_file_location("docs_hooks", DOCS / "hooks.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def own(kind: str) -> list[str]:
-    """Names that ferzoo itself registers."""
-    hooks()  # makes doc_tools importable
-    return importlib.import_module("doc_tools.common").own(kind)
-
-
 @pytest.fixture(scope="module")
-def everything() -> str:
+def everything(hooks: Any) -> str:
     """All pages with the tables that need no profile filled in."""
-    module = hooks()
     cheap = (
         "blocks",
         "formats",
@@ -75,7 +61,7 @@ def everything() -> str:
         "loss-checks",
     )
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
-    return text + "\n".join(module.table(name) for name in cheap)
+    return text + "\n".join(hooks.table(name) for name in cheap)
 
 
 @pytest.fixture
@@ -125,25 +111,24 @@ def test_set_up_opens_the_readme() -> None:
     assert re.match(r"# ferzoo\n\n[^\n]+\n\n```bash\n", text)
 
 
-def test_tables_of_the_readme_are_those_of_the_code() -> None:
+def test_tables_of_the_readme_are_those_of_the_code(hooks: Any) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert hooks().fill(text) == text, "run: python docs/hooks.py README.md"
+    assert hooks.fill(text) == text, "run: python docs/hooks.py README.md"
 
 
-def test_every_marker_has_its_table() -> None:
-    module = hooks()
-    names = {name for page in PAGES for name in module.MARKER.findall(page.read_text(encoding="utf-8"))}
-    assert {name.partition(" ")[0] for name in names} == set(module.TABLES)
+def test_every_marker_has_its_table(hooks: Any) -> None:
+    names = {name for page in PAGES for name in hooks.MARKER.findall(page.read_text(encoding="utf-8"))}
+    assert {name.partition(" ")[0] for name in names} == set(hooks.TABLES)
     assert {f"model {name}" for name in own("model")} <= names
     losses = {f"loss {name}" for name in own("loss")}
     # One class under two names has one section with its docstring.
     assert losses - names == {"loss cross_entropy"}
     for name in names:
         if name.startswith("file "):
-            assert module.table(name).startswith("```")
+            assert hooks.table(name).startswith("```")
 
 
-def test_results_of_a_checkpoint_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_of_a_checkpoint_are_shown(hooks: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from ferzoo.labels import FERPLUS
     from ferzoo.weights.configs import Checkpoint
 
@@ -154,22 +139,21 @@ def test_results_of_a_checkpoint_are_shown(monkeypatch: pytest.MonkeyPatch) -> N
         "validation": {**figures, "confusion": confusion, "flip": True, "unseen": {**figures, "accuracy": 71.25}}
     }
     item = Checkpoint("lfnsb", "test", "ab" * 32, "ferplus", {"crop_pct": 1.0}, "research", "A test.", metrics=metrics)
-    module = hooks()
     monkeypatch.setattr("doc_tools.weights.checkpoints", lambda: {item.name: item})
-    results = module.table("results")
+    results = hooks.table("results")
     assert "| `lfnsb.test` | validation | all | 4 | 75.0 | 75.5 | 85.71 |" in results
     assert "| unseen | 4 | 71.25 |" in results
     assert "`ferzoo eval lfnsb.test --data FOLDER --split validation --flip`" in results
-    matrix = module.table("confusion")
+    matrix = hooks.table("confusion")
     assert "| **neutral** | 3 | 1 | 0 | 0 | 0 | 0 | 0 | 0 | 75.0 |" in matrix
     assert all(name in matrix for name in FERPLUS)
-    assert "`abab" in module.table("files") and "A test." in module.table("files")
-    [row] = [line for line in module.table("readme-models").splitlines() if "`lfnsb.test`" in line]
+    assert "`abab" in hooks.table("files") and "A test." in hooks.table("files")
+    [row] = [line for line in hooks.table("readme-models").splitlines() if "`lfnsb.test`" in line]
     assert "75.0" in row and "71.25" in row
     stated = {"validation": {**metrics["validation"], "command": "ferzoo eval X"}}
     commanded = dataclasses.replace(item, metrics=stated)
     monkeypatch.setattr("doc_tools.weights.checkpoints", lambda: {item.name: commanded})
-    assert "`ferzoo eval X`" in module.table("results")
+    assert "`ferzoo eval X`" in hooks.table("results")
 
 
 @pytest.mark.parametrize("name", ferzoo.__all__)
@@ -208,8 +192,6 @@ def test_every_command_recipe_field_and_check_is_told(everything: str) -> None:
 @pytest.mark.parametrize("name", own("loss"))
 def test_equations_of_a_loss_become_mathml(name: str) -> None:
     pytest.importorskip("latex2mathml", reason="comes with the extra docs")
-    hooks()
-    mathml = importlib.import_module("doc_tools.mathml").mathml
     doc = inspect.getdoc(find_registered("loss", name).make) or ""
     equations = [block or line for block, line in re.findall(r"\$\$(.*?)\$\$|\\\((.*?)\\\)", doc, re.S)]
     assert equations
@@ -218,25 +200,25 @@ def test_equations_of_a_loss_become_mathml(name: str) -> None:
         assert not set("\\{}^_$") & set("".join(root.itertext()))
 
 
-def test_an_equation_that_cannot_be_set_is_an_error() -> None:
+def test_an_equation_that_cannot_be_set_is_an_error(hooks: Any) -> None:
     pytest.importorskip("latex2mathml", reason="comes with the extra docs")
     page = '<p><span class="arithmatex">\\(a &lt; \\frac12\\)</span></p>'
-    assert "<mo>&lt;</mo>" in hooks().on_page_content(page) and "\\" not in hooks().on_page_content(page)
+    assert "<mo>&lt;</mo>" in hooks.on_page_content(page) and "\\" not in hooks.on_page_content(page)
     with pytest.raises(ValueError, match="nosuchcommand"):
-        hooks().on_page_content(page.replace("frac", "nosuchcommand"))
+        hooks.on_page_content(page.replace("frac", "nosuchcommand"))
 
 
-def test_measured_losses_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module, path = hooks(), tmp_path / "losses.json"
+def test_measured_losses_are_shown(hooks: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "losses.json"
     monkeypatch.setattr("doc_tools.ablation.RESULTS", path)
-    assert module.table("loss-ablation") == "No run has been recorded yet."
+    assert hooks.table("loss-ablation") == "No run has been recorded yet."
     row = {"arm": "plain", "loss": "ce", "seeds": [0, 1], "accuracy": 71.0, "accuracy_unseen": 70.0, "differences": {}}
     row |= {"intra": 0.25, "inter": 0.5, "ratio": 0.5}
     paired = {**row, "arm": "center", "loss": "ce + center", "paired": {"mean": 0.5, "low": -0.25, "high": 1.25}}
     paired["differences"] = {"0": 0.0, "1": 1.0}
     single = {**row, "arm": "affinity", "loss": "ce + affinity", "seeds": [0], "differences": {"0": -1.0}}
     path.write_text(json.dumps({"command": "python X", "summary": [row, paired, single]}), encoding="utf-8")
-    table = module.table("loss-ablation")
+    table = hooks.table("loss-ablation")
     assert "| `ce` | 2 | 71.00 |  | 70.00 | 0.250 | 0.500 | 0.500 |" in table
     assert "| `ce + center` | 2 | 71.00 | +0.50 [-0.25, +1.25] |" in table
     assert "| `ce + affinity` | 1 | 71.00 | -1.00 |" in table and "`python X`" in table

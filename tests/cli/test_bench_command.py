@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import re
@@ -133,17 +132,7 @@ def test_errors(asked: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert "no compiler" in capsys.readouterr().out
 
 
-def load_hooks() -> Any:
-    """The module that fills in the tables of the pages."""
-    spec = importlib.util.spec_from_file_location("docs_hooks", Path(__file__).parents[2] / "docs" / "hooks.py")
-    assert spec and spec.loader
-    hooks = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(hooks)
-    return hooks
-
-
-def test_measured_figures_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hooks = load_hooks()
+def test_measured_figures_are_shown(hooks: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "bench.json"
     monkeypatch.setattr("doc_tools.bench.RESULTS", tmp_path)
     assert hooks.table("bench") == "No run has been recorded yet."
@@ -173,8 +162,7 @@ def test_measured_figures_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "--size 112 " in hooks.table("bench")
 
 
-def test_starts_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hooks = load_hooks()
+def test_starts_are_shown(hooks: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("doc_tools.bench.RESULTS", tmp_path)
     assert hooks.table("start") == "No run has been recorded yet."
     rows = [{"what": "a", "p50_s": 0.25, "min_s": 0.125, "goal_s": None}]

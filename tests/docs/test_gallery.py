@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
 import re
 import subprocess
@@ -17,6 +15,7 @@ from xml.etree import ElementTree
 import pytest
 import torch
 import yaml
+from doc_tools.gallery_facts import facts
 
 import ferzoo
 from ferzoo.weights.configs import checkpoints
@@ -26,20 +25,10 @@ TABLES = ("gallery-plot", "gallery-table", "gallery-cards")
 
 
 @pytest.fixture(scope="module")
-def hooks() -> Any:
-    spec = importlib.util.spec_from_file_location("docs_hooks", ROOT / "docs" / "hooks.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def quick(hooks: Any) -> Iterator[pytest.MonkeyPatch]:
+def quick() -> Iterator[pytest.MonkeyPatch]:
     """Networks of few blocks, which are measured anew."""
     from ferzoo.models import lfn, mfn
 
-    facts = importlib.import_module("doc_tools.gallery_facts").facts
     facts.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
         for module in (lfn, mfn):
