@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+from importlib.metadata import metadata
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -114,6 +115,14 @@ def test_set_up_opens_the_readme() -> None:
 def test_tables_of_the_readme_are_those_of_the_code(hooks: Any) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert hooks.fill(text) == text, "run: python docs/hooks.py README.md"
+
+
+def test_every_extra_is_told(hooks: Any) -> None:
+    table = hooks.table("extras")
+    told = dict(re.findall(r"^\| `(\w+)` \| .+ \| (.+) \|$", table, re.M))
+    assert set(told) == set(metadata("ferzoo").get_all("Provides-Extra") or ())
+    assert told["train"] == "accelerate, pyarrow, tensorboard" and told["openvino"] == "`export`, openvino"
+    assert "`explain`, hatchling, pytest, pytest-xdist" in told["test"] and "`docs`, `demo`, `test`" in told["all"]
 
 
 def test_every_marker_has_its_table(hooks: Any) -> None:

@@ -59,7 +59,7 @@ def check_line(line: str) -> None:
     program, *arguments = shlex.split(line.partition(" > ")[0])
     if program == "pip":
         text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-        for extra in re.findall(r"\[([\w,]+)\]", line):
+        for extra in re.findall(r"(?<=[\[,])\w+(?=[\],])", line):
             assert re.search(rf"^{extra} = \[", text, re.M), f"no extra {extra}"
     if program != "ferzoo":
         return
