@@ -48,3 +48,18 @@ def arguments(make: Callable[..., Any], without: Sequence[str] = ("device", "dty
 def first_line(target: Any) -> str:
     """The first line of a docstring."""
     return (inspect.getdoc(target) or "").partition("\n")[0]
+
+
+def million(count: float, digits: int = 2) -> str:
+    """A count in millions."""
+    return f"{count / 1e6:,.{digits}f} M"
+
+
+def recall(line: Sequence[int], index: int) -> str:
+    """Share in percent of a confusion matrix's line that is on its diagonal; empty where the class has no row.
+
+    Args:
+        line: Counts of one true class by predicted class.
+        index: Of the true class.
+    """
+    return f"{100 * line[index] / sum(line):.1f}" if sum(line) else ""

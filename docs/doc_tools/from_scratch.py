@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .common import ROOT, rows
+from .common import ROOT, million, rows
 
 RESULTS = ROOT / "docs" / "results" / "from_scratch.json"
 NO_RUN = "No run has been recorded yet."
@@ -31,7 +31,7 @@ def from_scratch() -> str:
 
 def _line(row: Mapping[str, Any]) -> list[str]:
     printed = [row["paper_parameters"], row["paper_flops"]]
-    parameters, flops = ("" if value is None else f"{value / 1e6:,.2f} M" for value in printed)
+    parameters, flops = ("" if value is None else million(value) for value in printed)
     measured = ["" if row[key] is None else f"{row[key]:.2f}" for key in ("accuracy", "accuracy_unseen")]
     seen = "" if row["faces_seen"] is None else f"{row['faces_seen']:,}"
     size = "x".join(map(str, row["input"]))

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import ferzoo
 from ferzoo.weights.configs import Checkpoint
 
-from .common import own, rows
+from .common import million, own, rows
 from .gallery_confusion import confusion
 from .gallery_facts import Facts, across, code_licence, data_of, default_checkpoint, facts, facts_of, headline
 from .gallery_latency import Latency, in_setting, latencies, of, shared_setting
@@ -31,10 +31,6 @@ def _networks() -> Iterator[tuple[Facts, Checkpoint | None]]:
         yield from [(facts_of(c), c) for c in checkpoints_of(name)] or [(facts(name), None)]
 
 
-def _million(count: int) -> str:
-    return f"{count / 1e6:,.1f} M"
-
-
 def gallery_plot() -> str:
     """Accuracy against latency; against multiply-adds as long as no latency is on record."""
     found = latencies()
@@ -52,7 +48,7 @@ def gallery_plot() -> str:
             f"{results['accuracy']:.2f} % on {data}",
             f"latency: {NOT_MEASURED if time is None else f'{time:.2f} ms'}",
             f"{network.parameters:,} parameters",
-            f"{_million(network.flops)} FLOPs at {across(network.input_size)}",
+            f"{million(network.flops, 1)} FLOPs at {across(network.input_size)}",
         )
         cost = network.flops / 1e6 if time is None else time
         points.append(Point(checkpoint.name, data, cost, results["accuracy"], said))
@@ -94,7 +90,7 @@ def _row(network: Facts, checkpoint: Checkpoint | None, time: float | None) -> s
         (tag, f"<code>{tag}</code>" if tag else "none yet"),
         (network.input_size[-1], "×".join(map(str, network.input_size))),
         (network.parameters, f"{network.parameters:,}"),
-        (network.flops, _million(network.flops)),
+        (network.flops, million(network.flops, 1)),
         _figure(time),
         _figure(results.get("accuracy")),
         _figure(results.get("unseen", {}).get("accuracy")),
@@ -127,7 +123,7 @@ def _card(name: str, found: list[Latency]) -> str:
         " ".join(filter(None, (network.summary, _paper(network), _more(name)))),
         stages(network.stages, name),
         _figures(network, checkpoint, of(network, found)),
-        "```python\n" + "\n".join(_loads(name)) + "\n```",
+        "```python\nimport ferzoo\n\n" + "\n".join(_loads(name)) + "\n```",
         _accuracies(name),
     ]
     if checkpoint and best and "confusion" in best[1]:
@@ -157,7 +153,7 @@ def _loads(name: str) -> list[str]:
 def _figures(network: Facts, checkpoint: Checkpoint | None, measured: list[Latency]) -> str:
     pairs = [
         ("Parameters", f"{network.parameters:,} <small>with {network.classes} classes</small>"),
-        ("FLOPs", f"{_million(network.flops)} <small>multiply-adds</small>"),
+        ("FLOPs", f"{million(network.flops, 1)} <small>multiply-adds</small>"),
         ("Input", across(network.input_size)),
         ("Latency", _times(measured) or NOT_MEASURED),
         ("Licence of the code", escape(code_licence(network.name))),

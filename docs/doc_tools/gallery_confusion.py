@@ -8,6 +8,7 @@ from typing import Any
 from ferzoo.labels import label_names
 from ferzoo.weights.configs import Checkpoint
 
+from .common import recall
 from .gallery_facts import data_of
 
 
@@ -23,7 +24,7 @@ def confusion(checkpoint: Checkpoint, split: str, results: Mapping[str, Any]) ->
     head = "".join(f'<th scope="col"><span>{name}</span></th>' for name in (*names, "recall, %"))
     lines = enumerate(zip(names, results["confusion"], strict=True))
     body = "".join(
-        f'<tr><th scope="row">{true}</th>{_cells(true, line, names)}<td>{_percent(line[i], sum(line))}</td></tr>'
+        f'<tr><th scope="row">{true}</th>{_cells(true, line, names)}<td>{recall(line, i)}</td></tr>'
         for i, (true, line) in lines
     )
     caption = (
@@ -45,7 +46,3 @@ def _cells(true: str, line: list[int], names: tuple[str, ...]) -> str:
         f'title="{count} of {total} {true}: {name}">{count}</td>'
         for count, name in zip(line, names, strict=True)
     )
-
-
-def _percent(count: int, total: int) -> str:
-    return f"{100 * count / total:.1f}" if total else ""

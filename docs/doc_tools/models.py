@@ -9,7 +9,7 @@ from typing import Any
 import ferzoo
 from ferzoo.cli.info import describe, difference
 
-from .common import own, rows
+from .common import million, own, rows
 from .weights import checkpoints_of, splits
 
 
@@ -28,8 +28,8 @@ def _count(value: float | None) -> str:
     return "not printed" if value is None else f"{value:,.0f}"
 
 
-def _million(value: float | None) -> str:
-    return "not printed" if value is None else f"{value / 1e6:.2f} M"
+def _millions(value: float | None) -> str:
+    return "not printed" if value is None else million(value)
 
 
 def arxiv(cfg: Mapping[str, Any]) -> str:
@@ -70,8 +70,8 @@ def models() -> str:
                 _count(parameters),
                 _count(paper.parameters if paper else None),
                 difference(parameters, paper.parameters if paper else None),
-                _million(flops),
-                _million(paper.flops if paper else None),
+                _millions(flops),
+                _millions(paper.flops if paper else None),
                 difference(flops, paper.flops if paper else None),
             )
         )

@@ -8,9 +8,11 @@ from typing import Any
 
 from ferzoo.weights.configs import Checkpoint, checkpoints, wheel_folder
 
-from .common import rows
+from .common import recall, rows
 
 NO_WEIGHTS = "This version ships no trained weights."
+#: Where the weights are that are too large for the package.
+CHECKOUT = "`hub_configs/weights` of the repository, which `FERZOO_WEIGHTS` has to name"
 
 
 def checkpoints_of(name: str) -> list[Checkpoint]:
@@ -56,7 +58,7 @@ def confusion() -> str:
             if "confusion" not in m:
                 continue
             lines = [
-                (f"**{name}**", *line, f"{100 * line[i] / sum(line):.1f}" if sum(line) else "")
+                (f"**{name}**", *line, recall(line, i))
                 for i, (name, line) in enumerate(zip(names, m["confusion"], strict=True))
             ]
             body = rows(("", *names, "recall %"), lines, right=range(1, len(names) + 2))
@@ -68,7 +70,7 @@ def source(checkpoint: Checkpoint) -> str:
     """Where a checkpoint's weights come from."""
     if (wheel_folder() / checkpoint.file).is_file():
         return "this package"
-    return f"the Hub, {checkpoint.repo}" if checkpoint.repo else "`hub_configs/weights` of the repository"
+    return f"the Hub, {checkpoint.repo}" if checkpoint.repo else CHECKOUT
 
 
 def files() -> str:

@@ -106,6 +106,18 @@ def test_every_network_has_a_card_with_its_true_count(unmeasured: dict[str, str]
     assert {key.partition(".")[0] for key in table(unmeasured)} == set(ferzoo.list_models())
 
 
+@pytest.mark.parametrize("name", ["dacl", "lanmsff", "lfnsb_fast"])
+def test_lines_of_a_card_run(unmeasured: dict[str, str], name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    [code] = re.findall(r"^```python\n(.*?)^```$", card(unmeasured, name), re.M | re.S)
+    if "FERZOO_WEIGHTS" in code:
+        folder = ROOT / "hub_configs" / "weights"
+        if not (folder / f"{name}.ferplus.safetensors").is_file():
+            pytest.skip("the large weights are in a checkout alone")
+        monkeypatch.setenv("FERZOO_WEIGHTS", str(folder))
+    assert name != "lfnsb_fast" or "FERZOO_WEIGHTS" in code
+    exec(compile(code, "card", "exec"), {})
+
+
 def test_figures_are_those_of_the_profile_and_of_hub_configs(unmeasured: dict[str, str]) -> None:
     profile = ferzoo.profile(ferzoo.create_model("lanmsff"), latency=False)
     line = table(unmeasured)["lanmsff.ferplus"]
