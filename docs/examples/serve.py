@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import onnxruntime
-from PIL import Image
+from PIL import Image, ImageOps
 
 LARGEST = 10_000_000  # bytes of an upload
 
@@ -31,7 +31,8 @@ class Network:
 
     def __call__(self, data: bytes) -> dict[str, float]:
         """Scores by name, of the crop of one face as an encoded image."""
-        picture = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+        image = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))  # phones state how they were held
+        picture = np.asarray(image.convert("RGB"))
         [scores] = self.session.run(None, {self.session.get_inputs()[0].name: picture[None]})[0]
         return {label: float(score) for label, score in zip(self.labels, scores, strict=True)}
 

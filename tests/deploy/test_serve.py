@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 import threading
 import urllib.error
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import ferzoo
 from ferzoo.labels import FERPLUS
@@ -56,6 +58,14 @@ def test_it_answers_as_the_predictor(address: str) -> None:
     assert sum(scores.values()) == pytest.approx(1, abs=1e-5)
     # Preprocessing inside the file differs from Pillow's by single grey levels.
     assert scores == pytest.approx(face.scores, abs=0.02)
+
+
+def test_a_picture_that_lies_on_its_side_is_turned(address: str) -> None:
+    file, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6  # shown after a quarter turn clockwise
+    with Image.open(PHOTO) as photo:
+        photo.rotate(90, expand=True).save(file, "png", exif=exif)
+    assert post(address, file.getvalue()) == post(address, PHOTO.read_bytes())
 
 
 def test_it_refuses_what_is_no_picture(address: str) -> None:
