@@ -6,22 +6,29 @@ const REASONS = {
   NotReadableError: "The camera cannot be read; another program may be using it.",
 };
 
+function end(stream) {
+  for (const track of stream.getTracks()) track.stop();
+}
+
 export class Camera {
   #stream = null;
+  #asked = 0; // of requests that are answered one after the other, the last counts
 
   get running() {
     return this.#stream !== null;
   }
 
-  /** Ask for the camera. Throws an Error whose message is for the reader. */
+  /** Ask for the camera, unless `stop` comes first. Throws an Error whose message is for the reader. */
   async start() {
     if (!navigator.mediaDevices?.getUserMedia) {
       throw new Error("Browsers give the camera only to pages that come over https or from this machine.");
     }
+    this.stop();
+    const mine = this.#asked;
     try {
       const stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user" }, audio: false });
-      this.stop(); // where two were asked for at once
-      this.#stream = stream;
+      if (mine === this.#asked) this.#stream = stream;
+      else end(stream);
     } catch (error) {
       throw new Error(REASONS[error.name] ?? `The camera does not start: ${error.message}`);
     }
@@ -43,7 +50,8 @@ export class Camera {
 
   /** Switch the camera off. */
   stop() {
-    for (const track of this.#stream?.getTracks() ?? []) track.stop();
+    this.#asked += 1;
+    if (this.#stream) end(this.#stream);
     this.#stream = null;
   }
 }

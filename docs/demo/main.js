@@ -9,6 +9,7 @@ const [file, choose, sample, webcam, status] = ["file", "choose", "sample", "web
 );
 const camera = new Camera();
 let cfg, view, loading;
+let loaded = false;
 let turn = 0; // of two pictures that are given one after the other, the later counts
 
 /** Tell the reader, and screen readers; the same words are not repeated. */
@@ -19,10 +20,16 @@ function say(text, kind = "") {
 
 /** Load the networks when they are first needed. */
 function networks() {
-  loading ??= load(cfg).catch((error) => {
-    loading = undefined;
-    throw new Error(`The networks could not be loaded: ${error.message}`);
-  });
+  loading ??= load(cfg).then(
+    (both) => {
+      loaded = true;
+      return both;
+    },
+    (error) => {
+      loading = undefined;
+      throw new Error(`The networks could not be loaded: ${error.message}`);
+    },
+  );
   return loading;
 }
 
@@ -31,7 +38,7 @@ async function attempt(task) {
   const mine = ++turn;
   stop();
   view.clear();
-  say(`Loading the networks (${Math.round(cfg.bytes / 1e6)} MB, once) …`, "busy");
+  say(loaded ? "Looking for faces …" : `Loading the networks (${Math.round(cfg.bytes / 1e6)} MB, once) …`, "busy");
   try {
     await task(() => mine === turn);
   } catch (error) {
@@ -43,6 +50,11 @@ async function attempt(task) {
 function stop() {
   camera.stop();
   webcam.textContent = "Start the camera";
+}
+
+function off() {
+  stop();
+  say("The camera is off.", "done");
 }
 
 function found(faces) {
@@ -67,36 +79,36 @@ async function photograph(blob, current) {
 
 async function film(current) {
   await camera.start();
-  if (!current()) return camera.stop();
+  if (!current()) return;
   webcam.textContent = "Stop the camera";
   const both = await networks();
-  if (!current() || !camera.running) return;
-  await camera.run(async (bitmap) => {
+  if (!current()) return;
+  const show = async (bitmap) => {
     const result = await both.analyse(bitmap);
     if (!current() || !camera.running) return;
     view.show(bitmap, result, { mirror: true, live: true });
     say(result.faces.length ? "The camera is running." : "The camera is running. No face was found.", "live");
-  });
-  if (!current()) return;
-  stop();
-  say("The camera is off.", "done");
+  };
+  if (camera.running) await camera.run(show);
+  if (current()) off();
 }
 
 function take(files) {
   if (files.length) attempt((current) => photograph(files[0], current));
+  else say("That is not a file. Save the picture first, and drop or choose its file.", "error");
 }
 
 function listen() {
   choose.addEventListener("click", () => file.click());
   file.addEventListener("change", () => {
-    take([...file.files]);
+    if (file.files.length) take([...file.files]);
     file.value = ""; // the same file may be chosen again
   });
   sample.addEventListener("click", () =>
     attempt(async (current) => photograph(await (await fetch(sample.dataset.source)).blob(), current)),
   );
   webcam.addEventListener("click", () => {
-    if (camera.running) stop();
+    if (camera.running) off();
     else attempt(film);
   });
   window.addEventListener("pagehide", stop);
@@ -108,6 +120,14 @@ function listen() {
     });
   }
 }
+
+/** What is dropped beside the frame, or too early, must not take the page away; text may go into the search. */
+function keep(event) {
+  const text = event.target instanceof HTMLInputElement && !event.dataTransfer.types.includes("Files");
+  if (!text) event.preventDefault();
+}
+
+for (const kind of ["dragover", "drop"]) document.addEventListener(kind, keep);
 
 try {
   cfg = await configuration();

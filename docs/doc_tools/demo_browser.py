@@ -11,9 +11,6 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-#: Without a camera of its own a machine shows Chromium's moving picture; nobody is asked for leave.
-CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
-
 
 class _Handler(SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:

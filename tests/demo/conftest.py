@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -25,6 +27,18 @@ BACKEND = """async () => {
 
 
 @pytest.fixture(scope="session")
+def png() -> Callable[[Image.Image], bytes]:
+    """The file of an image."""
+
+    def encode(image: Image.Image) -> bytes:
+        file = io.BytesIO()
+        image.save(file, "png")
+        return file.getvalue()
+
+    return encode
+
+
+@pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A site of one page."""
     pytest.importorskip("material", reason="comes with the extra docs")
@@ -34,7 +48,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from mkdocs.config import load_config
 
     source, target = tmp_path_factory.mktemp("docs"), tmp_path_factory.mktemp("site")
-    for path in ("demo.md", "demo", "images", "stylesheets"):
+    for path in ("demo.md", "demo", "images", "javascripts", "stylesheets"):
         copy = shutil.copytree if (DOCS / path).is_dir() else shutil.copyfile
         copy(DOCS / path, source / path)
     nav = [{"Browser demo": "demo.md"}]
@@ -44,7 +58,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build(config)
     stated = json.loads((target / "demo" / "demo.json").read_text(encoding="utf-8"))
     if "missing" in stated:
-        pytest.skip(stated["missing"])
+        (pytest.fail if importlib.import_module("doc_tools.demo").required() else pytest.skip)(stated["missing"])
     return target
 
 

@@ -70,9 +70,11 @@ def test_other_bytes_are_refused(
     assert list(npm.CACHE.iterdir()) == []
 
 
+@pytest.mark.parametrize("required", ["", "required"])
 def test_site_without_the_packages_says_so(
-    npm: Any, package: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+    npm: Any, package: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any, required: str
 ) -> None:
+    monkeypatch.setenv("FERZOO_DEMO", required)
     demo = importlib.import_module("doc_tools.demo")
     monkeypatch.setattr(demo, "packages", lambda: [package])
     demo.build(tmp_path)
@@ -80,7 +82,8 @@ def test_site_without_the_packages_says_so(
     assert stated == {"missing": "@some/thing 1.2.3 is needed: install npm, or set NPM_CONFIG_REGISTRY"}
     [record] = caplog.records
     # What mkdocs' own logger is told would fail a strict build.
-    assert "The browser demo is left out" in record.message and not record.name.startswith("mkdocs")
+    assert "The browser demo is left out" in record.message
+    assert record.name.startswith("mkdocs.") == bool(required)
 
 
 def test_policy_allows_the_inline_scripts_of_the_page_alone() -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,6 @@ INPUT = """async ([source, box]) => {
   const bytes = Uint8Array.from(atob(source), (character) => character.charCodeAt(0));
   return Array.from(pixels.input(await createImageBitmap(new Blob([bytes])), box, cfg));
 }"""
-
-
-def png(rgb: np.ndarray) -> bytes:
-    """An image's file."""
-    file = io.BytesIO()
-    Image.fromarray(rgb).save(file, "png")
-    return file.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -62,12 +55,15 @@ def test_scores_of_a_tensor(demo: Any, network: Any, facts: dict[str, Any]) -> N
 
 # Inside, across two edges, and a small one that is enlarged.
 @pytest.mark.parametrize("box", [(176, 65, 274, 163), (-5, 430, 171, 520), (100, 100, 121, 122)])
-def test_input_is_the_predictors(demo: Any, network: Any, facts: dict[str, Any], box: tuple[int, ...]) -> None:
+def test_input_is_the_predictors(
+    demo: Any, network: Any, facts: dict[str, Any], box: tuple[int, ...], png: Callable[..., bytes]
+) -> None:
     from ferzoo.data.transforms import eval_transform
 
-    rgb = np.asarray(Image.open(PHOTOGRAPH).convert("RGB"))
+    image = Image.open(PHOTOGRAPH).convert("RGB")
+    rgb = np.asarray(image)
     expected = eval_transform(network.pretrained_cfg)(square_crop(rgb, box, facts["framing"]["margin"])).numpy()
-    found = demo.page.evaluate(INPUT, [base64.b64encode(png(rgb)).decode(), list(box)])
+    found = demo.page.evaluate(INPUT, [base64.b64encode(png(image)).decode(), list(box)])
     np.testing.assert_allclose(np.reshape(found, expected.shape), expected, atol=1e-6)
 
 

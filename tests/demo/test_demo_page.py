@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 PHOTOGRAPH = Path(__file__).parents[2] / "docs" / "images" / "astronaut.jpg"
@@ -25,22 +26,53 @@ CONTRAST = """(selector) => {
   const [dark, light] = [luminance(text), luminance(behind)].sort((a, b) => a - b);
   return [(light + 0.05) / (dark + 0.05), behind.map(Math.round).join()];
 }"""
-DROP = """(bytes) => {
-  const data = new DataTransfer();
-  data.items.add(new File([Uint8Array.from(bytes)], 'dropped.png', { type: 'image/png' }));
-  document.querySelector('#demo').dispatchEvent(new DragEvent('drop', { dataTransfer: data, cancelable: true }));
-  return document.querySelector('#demo').dataset.state;
+# Drops a file, or text where there are no bytes, and says what the page does of it at once.
+DROP = """([selector, bytes]) => {
+  const dataTransfer = new DataTransfer();
+  if (bytes) dataTransfer.items.add(new File([Uint8Array.from(bytes)], 'dropped.png', { type: 'image/png' }));
+  else dataTransfer.items.add('https://example.org/a.png', 'text/uri-list');
+  const event = new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true });
+  document.querySelector(selector).dispatchEvent(event);
+  return [event.defaultPrevented, document.querySelector('#demo-status').textContent];
 }"""
+# The first picture is decoded when the second has been shown; then more than as long as its faces take.
+OVERTAKEN = """() => {
+  const make = window.createImageBitmap;
+  window.createImageBitmap = async (...given) => {
+    window.createImageBitmap = make;
+    await new Promise((resolve) => (window.release = resolve));
+    const bitmap = await make(...given);
+    window.decoded = both.analyse(bitmap).then(() => both.analyse(bitmap));
+    return bitmap;
+  };
+}"""
+# Two requests for the camera are answered in reverse order, and a third when it was stopped.
+REQUESTS = """async () => {
+  const { Camera } = await import('/demo/camera.js');
+  const answers = [];
+  navigator.mediaDevices.getUserMedia = () => new Promise((resolve) => answers.push(resolve));
+  const stream = () => {
+    const track = { on: true, stop: () => (track.on = false) };
+    return { track, getTracks: () => [track] };
+  };
+  const [camera, streams] = [new Camera(), [stream(), stream(), stream()]];
+  const started = [camera.start(), camera.start()];
+  for (const i of [1, 0]) {
+    answers[i](streams[i]);
+    await started[i];
+  }
+  const said = [camera.running, ...streams.map(({ track }) => track.on)];
+  const third = camera.start();
+  camera.stop();
+  answers[2](streams[2]);
+  await third;
+  return [said, [camera.running, ...streams.map(({ track }) => track.on)]];
+}"""
+STEADY = "document.getAnimations().every((animation) => !(animation instanceof CSSTransition))"
 
 
-def png(image: Image.Image) -> bytes:
-    """An image's file."""
-    file = io.BytesIO()
-    image.save(file, "png")
-    return file.getvalue()
-
-
-def two_faces() -> bytes:
+@pytest.fixture(scope="module")
+def two_faces(png: Callable[..., bytes]) -> bytes:
     """The photograph beside itself."""
     rgb = np.asarray(Image.open(PHOTOGRAPH).convert("RGB"))
     return png(Image.fromarray(np.hstack([rgb, rgb])))
@@ -51,7 +83,7 @@ def test_what_is_no_image_is_told(demo: Any) -> None:
     assert demo.page.is_hidden("#demo-stage")
 
 
-def test_picture_without_faces_is_told(demo: Any) -> None:
+def test_picture_without_faces_is_told(demo: Any, png: Callable[..., bytes]) -> None:
     assert "No face was found" in demo.give("grey.png", png(Image.new("RGB", (300, 200), (90, 120, 90))), "error")
     assert demo.page.is_hidden("#demo-faces") and demo.page.is_visible("#demo-picture")
 
@@ -82,7 +114,22 @@ def test_camera_runs_until_it_is_stopped(demo: Any) -> None:
     demo.page.wait_for_selector("text=Start the camera")
 
 
-def test_keyboard_alone(demo: Any) -> None:
+def test_camera_that_is_stopped_while_the_networks_load(fresh: Any) -> None:
+    opened = fresh(permissions=["camera"])
+    opened.page.route("**/*.onnx", lambda route: None)  # for ever
+    opened.page.click("#demo-webcam")
+    opened.page.click("text=Stop the camera")
+    assert opened.wait("done") == "The camera is off."
+    opened.page.wait_for_selector("text=Start the camera")
+
+
+def test_last_request_for_the_camera_counts(fresh: Any) -> None:
+    second, stopped = fresh().page.evaluate(REQUESTS)
+    assert second == [True, False, True, True]
+    assert stopped == [False, False, False, False]
+
+
+def test_keyboard_alone(demo: Any, two_faces: bytes) -> None:
     page = demo.page
     page.evaluate("document.activeElement?.blur()")
     for _ in range(40):
@@ -91,7 +138,7 @@ def test_keyboard_alone(demo: Any) -> None:
             break
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")
-    chooser.value.set_files({"name": "two.png", "mimeType": "image/png", "buffer": two_faces()})
+    chooser.value.set_files({"name": "two.png", "mimeType": "image/png", "buffer": two_faces})
     assert demo.wait("done").startswith("2 faces: ")
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
@@ -103,13 +150,35 @@ def test_keyboard_alone(demo: Any) -> None:
     assert {title[:11] for title in titles[:2]} == {"Face 1 of 2", "Face 2 of 2"} and titles[2] == titles[0]
 
 
-def test_drop_and_click_on_a_face(demo: Any) -> None:
-    assert demo.page.evaluate(DROP, list(two_faces())) == "busy"
+def test_drop_and_click_on_a_face(demo: Any, two_faces: bytes) -> None:
+    prevented, message = demo.page.evaluate(DROP, ["#demo", list(two_faces)])
+    assert prevented and message.endswith("…")
     assert demo.wait("done").startswith("2 faces: ")
     box = demo.page.locator("#demo-picture").bounding_box()
     for i, x in enumerate((225 / 1024, 737 / 1024)):
         demo.page.mouse.click(box["x"] + x * box["width"], box["y"] + 0.24 * box["height"])
         assert demo.page.inner_text("#demo-title").startswith(f"Face {i + 1} of 2")
+
+
+def test_what_is_dropped_and_no_file_is_told(demo: Any) -> None:
+    prevented, message = demo.page.evaluate(DROP, ["#demo", None])
+    assert prevented and message.startswith("That is not a file.") and demo.wait("error")
+
+
+def test_page_stays_when_the_frame_is_missed(demo: Any) -> None:
+    for selector, data, stays in (("h1", [1], True), ("h1", None, True), ("#__search", [1], True)):
+        assert demo.page.evaluate(DROP, [selector, data])[0] == stays
+    assert not demo.page.evaluate(DROP, ["#__search", None])[0]  # text may be dropped into a field
+
+
+def test_later_of_two_pictures_counts(demo: Any, two_faces: bytes) -> None:
+    demo.give("one.jpg", PHOTOGRAPH.read_bytes())
+    demo.page.evaluate(OVERTAKEN)
+    assert demo.page.evaluate(DROP, ["#demo", list(two_faces)])[1] == "Looking for faces …"
+    assert demo.give("one.jpg", PHOTOGRAPH.read_bytes()).startswith("1 face: ")
+    demo.page.evaluate("async () => { release(); while (!window.decoded) await new Promise(requestAnimationFrame); }")
+    demo.page.evaluate("decoded")
+    assert demo.wait("done").startswith("1 face: ")
 
 
 def test_phone_light_and_dark(fresh: Any) -> None:
@@ -118,9 +187,8 @@ def test_phone_light_and_dark(fresh: Any) -> None:
     opened.page.click("#demo-sample")
     assert opened.wait("done").startswith("1 face: ")
     for scheme in ("slate", "default"):
-        assert opened.page.get_attribute("body", "data-md-color-scheme") == scheme
-        # The theme's own colours fade into each other.
-        opened.page.wait_for_timeout(500)
+        opened.page.wait_for_selector(f"body[data-md-color-scheme={scheme}]")
+        opened.page.wait_for_function(STEADY)  # the theme's own colours fade into each other
         assert opened.page.evaluate("document.documentElement.scrollWidth") <= 390
         for selector in ("#demo-status", "#demo-choose", "#demo-title", ".demo-best th", "#demo-times"):
             contrast, behind[scheme] = opened.page.evaluate(CONTRAST, selector)

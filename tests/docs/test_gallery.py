@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
-from shutil import which
 from typing import Any
 from xml.etree import ElementTree
 
@@ -253,7 +252,7 @@ document.title = JSON.stringify(said);
 
 
 def test_the_script_sorts_by_value_and_shows_what_a_point_says(measured: dict[str, str], tmp_path: Path) -> None:
-    browser = which("chromium") or which("chromium-browser") or which("google-chrome")
+    browser = importlib.import_module("doc_tools.demo_browser").chromium()
     if not browser:
         pytest.skip("there is no Chromium to run the script in")
     script = (ROOT / "docs" / "javascripts" / "gallery.js").read_text(encoding="utf-8")
