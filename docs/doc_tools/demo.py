@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import logging
+import os
 import re
 import shutil
 import tempfile
@@ -33,8 +34,10 @@ POLICY = (
 )
 INLINE = re.compile(r"<script(?:\s+type=\"?module\"?)?>(.*?)</script>", re.S)
 
-# Not mkdocs' own logger: a site without the demo is no reason for --strict to fail.
-log = logging.getLogger("ferzoo.docs")
+
+def required() -> bool:
+    """Whether a site without the demo is a failure, as FERZOO_DEMO=required says."""
+    return os.environ.get("FERZOO_DEMO") == "required"
 
 
 def packages() -> list[dict[str, Any]]:
@@ -59,6 +62,8 @@ def build(site: Path) -> None:
         try:
             stated = _make(Path(folder))
         except (UnavailableError, MissingExtraError) as error:
+            # A warning of mkdocs' own logger makes a strict build fail.
+            log = logging.getLogger("mkdocs.hooks.demo" if required() else "ferzoo.docs")
             log.warning("The browser demo is left out: %s", error)
             stated = {"missing": str(error)}
         else:
