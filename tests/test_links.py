@@ -32,6 +32,10 @@ def test_a_sound_site_has_no_broken_link(site: Path) -> None:
         ('<a href="guide/#there">', "no such anchor"),
         ('<a href="guides/">', "no such file"),
         ('<img src="picture.png">', "no such file"),
+        ('<img srcset="style.css 1x, picture.png 2x">', "picture.png: no such file"),
+        ('<button data-source="picture.png">', "no such file"),
+        ('<p style="background: url(picture.png)">', "no such file"),
+        ("<style>p { background: url( 'picture.png' ) }</style>", "picture.png: no such file"),
         ('<a href="/guide/">', "absolute"),
         ('<a href="../../etc/">', "outside of the site"),
     ],
@@ -41,6 +45,13 @@ def test_each_kind_of_broken_link_is_found(site: Path, link: str, reason: str) -
     page.write_text(page.read_text() + link)
     [found] = links.broken(site)
     assert found.startswith("index.html: ") and reason in found
+
+
+def test_style_sheets_are_read(site: Path) -> None:
+    (site / "guide" / "more.css").write_text('a { background: url("data:image/svg+xml,<svg/>"), url(../style.css) }')
+    assert links.broken(site) == []
+    (site / "style.css").write_text("a { background: url(guide/more.css), url(picture.png) }")
+    assert links.broken(site) == ["style.css: picture.png: no such file"]
 
 
 def test_addresses_outside_are_listed_with_their_pages(site: Path) -> None:

@@ -1,19 +1,24 @@
 """Every link of the built site: does the page, file or anchor exist that it points to?
 
-mkdocs looks at the links that pages write in Markdown; this looks at all that is in the HTML, pictures and the anchors
-of the reference among them. ``python docs/doc_tools/links.py SITE`` prints the addresses outside; nothing fetches them.
+mkdocs looks at the links that pages write in Markdown; this looks at all that is in the HTML and the style sheets,
+pictures and the anchors of the reference among them. ``python docs/doc_tools/links.py SITE`` prints the addresses
+outside; nothing fetches them.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import defaultdict
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-#: Attributes that hold an address.
-ADDRESSES = {"a": "href", "link": "href", "img": "src", "script": "src", "source": "src", "iframe": "src"}
+#: Attributes that hold an address; the demo's script reads the last.
+ADDRESSES = ("href", "src", "data-source")
+#: An address among the pictures of a `srcset`, and one in CSS.
+PICTURE = re.compile(r"([^\s,]\S*[^\s,])(?:\s[^,]*)?(?:,|$)")
+URL = re.compile(r"""\burl\(\s*(["']?)(.*?)\1\s*\)""", re.S)
 
 
 class Page(HTMLParser):
@@ -24,20 +29,31 @@ class Page(HTMLParser):
         super().__init__()
         self.links: set[str] = set()
         self.anchors: set[str] = set()
+        self.style = ""
         self.feed(text)
+        self.close()
+        self.links.update(address for _, address in URL.findall(self.style))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Note what a tag points to, and what it is called."""
         values = dict(attrs)
         self.anchors.update(filter(None, (values.get("id"), values.get("name") if tag == "a" else None)))
-        link = values.get(ADDRESSES.get(tag, ""))
-        if link:
-            self.links.add(link)
+        self.links.update(filter(None, map(values.get, ADDRESSES)))
+        self.links.update(PICTURE.findall(values.get("srcset") or ""))
+        self.style += f"{values.get('style') or ''}\n"
+
+    def handle_data(self, data: str) -> None:
+        """Note what a style sheet says."""
+        if self.cdata_elem == "style":
+            self.style += data
 
 
 def read(site: Path) -> dict[Path, Page]:
-    """Every page of a built site by its file."""
-    return {path: Page(path.read_text(encoding="utf-8")) for path in sorted(site.rglob("*.html"))}
+    """Every page and style sheet of a built site by its file."""
+    pages = {path: Page(path.read_text(encoding="utf-8")) for path in sorted(site.rglob("*.html"))}
+    for path in sorted(site.rglob("*.css")):
+        pages[path] = Page(f"<style>{path.read_text(encoding='utf-8')}</style>")
+    return pages
 
 
 def broken(site: Path) -> list[str]:
