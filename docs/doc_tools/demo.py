@@ -132,8 +132,11 @@ def framing_table() -> str:
 
 
 def package_table() -> str:
-    """Whose work the demo stands on."""
-    lines = [(f"`{p['name']}`", p["version"], p["license"], p["what"]) for p in packages()]
+    """Whose work the demo stands on, with the texts of the licences, which lie beside the page."""
+    lines = []
+    for package in packages():
+        texts = (f"[{name}](demo/licences/{file})" for name, file in package["licences"].items())
+        lines.append((f"`{package['name']}`", package["version"], ", ".join(texts), package["what"]))
     return rows(("package", "version", "licence", "what it does"), lines)
 
 

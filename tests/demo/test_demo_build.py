@@ -86,6 +86,15 @@ def test_site_without_the_packages_says_so(
     assert record.name.startswith("mkdocs.") == bool(required)
 
 
+def test_every_package_has_the_text_of_its_licence() -> None:
+    root = Path(__file__).parents[2]
+    words = {"MIT": "Permission is hereby granted", "Apache-2.0": (root / "LICENSE").read_text(encoding="utf-8")}
+    for package in importlib.import_module("doc_tools.demo").packages():
+        assert package["licences"]
+        for name, file in package["licences"].items():
+            assert words[name] in (root / "docs" / "demo" / "licences" / file).read_text(encoding="utf-8")
+
+
 def test_policy_allows_the_inline_scripts_of_the_page_alone() -> None:
     demo = importlib.import_module("doc_tools.demo")
     page = demo.with_policy('<head><meta charset="utf-8"><script>a()</script><script src="b.js"></script></head>')
