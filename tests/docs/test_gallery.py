@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import pytest
 import torch
 import yaml
+from doc_tools import demo_browser
 from doc_tools.gallery_facts import facts
 
 import ferzoo
@@ -252,7 +253,7 @@ document.title = JSON.stringify(said);
 
 
 def test_the_script_sorts_by_value_and_shows_what_a_point_says(measured: dict[str, str], tmp_path: Path) -> None:
-    browser = importlib.import_module("doc_tools.demo_browser").chromium()
+    browser = demo_browser.chromium()
     if not browser:
         pytest.skip("there is no Chromium to run the script in")
     script = (ROOT / "docs" / "javascripts" / "gallery.js").read_text(encoding="utf-8")
