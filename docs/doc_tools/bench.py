@@ -44,6 +44,24 @@ def start() -> str:
     return f"{table}\n\n{_machine(result)} The command is `{command}`."
 
 
+def scoring() -> str:
+    """Images a second from the source to the rows, beside the network alone; a sentence where nothing is recorded."""
+    path = RESULTS / "scoring_rate.json"
+    if not path.is_file():
+        return NO_RUN
+    found = json.loads(path.read_text(encoding="utf-8"))
+    whole = rows(
+        ("network", "images", "source to rows, images/s", "network alone, images/s", "ratio", "goal"),
+        [(f"`{found['model']}`", found["images"], found["end_to_end"], found["network"], found["ratio"], "0.85")],
+        right=range(1, 6),
+    )
+    ratios = ", ".join(map(str, found["ratios"]))
+    command = f"python -m ferzoo.predict.scoring_rate validation.parquet --model {found['model']}"
+    command += f" --images {found['images']} --repeats {found['repeats']}"
+    where = f"FERPlus' validation split on {found['workers']} cores; ratios of the timings: {ratios}."
+    return f"{whole}\n\n{where} The command is `{command}`."
+
+
 def _machine(result: Mapping[str, Any]) -> str:
     facts = result["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
@@ -96,4 +114,4 @@ def _remarks(result: Mapping[str, Any]) -> list[str]:
     return ["\n".join(lines)] if lines else []
 
 
-TABLES: dict[str, Callable[..., str]] = {"bench": bench, "runtimes": runtimes, "start": start}
+TABLES: dict[str, Callable[..., str]] = {"bench": bench, "runtimes": runtimes, "scoring": scoring, "start": start}
