@@ -26,6 +26,8 @@ def from_scratch() -> str:
         rows(header, map(_line, found), right=range(2, len(header))),
         f"Latency is one image on {threads} CPU thread{'s' if threads > 1 else ''}, float32, eager, at that input.",
     ]
+    if not any(row["faces_seen"] for row in found):
+        notes = ["No run of this recipe is on record yet: these are the sizes of the networks without any weights."]
     return "\n\n".join(parts + (["\n".join(notes)] if notes else []))
 
 
