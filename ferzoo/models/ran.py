@@ -68,13 +68,16 @@ class Regions(nn.Module):
 class Shared(nn.Sequential):
     """Modules that every region goes through on its own: (N, regions * C, H, W), the regions one after the other."""
 
+    __constants__ = ["regions"]
+    regions = REGIONS
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the maps of all regions, in the same layout."""
-        faces, regions = x.shape[0], 6
-        x = x.reshape(faces * regions, x.shape[1] // regions, x.shape[2], x.shape[3])
+        faces = x.shape[0]
+        x = x.reshape(faces * self.regions, x.shape[1] // self.regions, x.shape[2], x.shape[3])
         for module in self:
             x = module(x)
-        return x.reshape(faces, regions * x.shape[1], x.shape[2], x.shape[3])
+        return x.reshape(faces, self.regions * x.shape[1], x.shape[2], x.shape[3])
 
 
 class RegionAttention(nn.Module):
