@@ -11,11 +11,9 @@ from torchvision import transforms as T
 from torchvision.transforms import InterpolationMode
 
 from ..errors import DataError
+from ..registry.config import CFG_DEFAULTS
 
-__all__ = ["CFG_DEFAULTS", "eval_transform", "train_transform"]
-
-#: What the preprocessing is where a pretrained cfg does not say.
-CFG_DEFAULTS = {"interpolation": "bicubic", "crop_pct": 1.0}
+__all__ = ["eval_transform", "train_transform"]
 
 
 def _mode(channels: int) -> Callable[[Image.Image], Image.Image]:

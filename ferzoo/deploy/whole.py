@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..data.transforms import CFG_DEFAULTS
 from ..errors import FerzooError
+from ..registry.config import CFG_DEFAULTS
 
 __all__ = ["Whole"]
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from ..errors import CheckpointError, CheckpointWarning
 from ..labels import FERPLUS
-from ..registry.config import SOURCES, for_channels, local_cfg, only_file, read_config
+from ..registry.config import CFG_DEFAULTS, SOURCES, for_channels, local_cfg, only_file, read_config
 from ..registry.folder import checked_weights
 from ..weights.configs import checkpoints
 from ..weights.repository import CONFIG, fetch
@@ -44,8 +44,7 @@ def default_cfgs_for(variants: Mapping[str, dict[str, Any]], **shared: Any) -> d
     base = {
         "num_classes": 8,
         "input_size": (3, 112, 112),
-        "interpolation": "bicubic",
-        "crop_pct": 1.0,
+        **CFG_DEFAULTS,
         "crop_mode": "squash",
         "label_names": FERPLUS,
         "mean": IMAGENET_MEAN,

@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from ..data.transforms import CFG_DEFAULTS, eval_transform
+from ..data.transforms import eval_transform
 from ..errors import CheckpointError, FerzooError, first_line
+from ..registry.config import CFG_DEFAULTS
 from ..registry.load import load_model, wants_grey
 
 __all__ = ["Network", "limit_threads"]

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import CheckpointError
+from ..registry.config import CFG_DEFAULTS
 from ..registry.exported import OnnxFile
 
 __all__ = ["OnnxNetwork"]
@@ -26,7 +27,7 @@ class OnnxNetwork:
         self.labels = names or tuple(f"class {i}" for i in range(self.file.num_classes))
         if len(self.labels) != self.file.num_classes or len(set(self.labels)) < len(self.labels):
             raise CheckpointError(f"{self.file.path} names {len(names)} of its {self.file.num_classes} classes.")
-        kind = str(self.file.cfg.get("interpolation") or "bicubic")
+        kind = str(self.file.cfg.get("interpolation") or CFG_DEFAULTS["interpolation"])
         try:
             self._resample = Image.Resampling[kind.upper()]
         except KeyError as error:
@@ -44,7 +45,7 @@ class OnnxNetwork:
         cfg = self.file.cfg
         channels, height, width = cfg["input_size"]
         grey = channels == 1 or self.file.ferzoo.get("grayscale", False)
-        resized = [math.floor(side / cfg.get("crop_pct", 1.0)) for side in (width, height)]
+        resized = [math.floor(side / cfg.get("crop_pct", CFG_DEFAULTS["crop_pct"])) for side in (width, height)]
         picture = crop.convert("L" if grey else "RGB").resize((resized[0], resized[1]), self._resample)
         left, top = round((resized[0] - width) / 2), round((resized[1] - height) / 2)
         pixels = np.asarray(picture.crop((left, top, left + width, top + height)), np.float32) / np.float32(255)

@@ -13,12 +13,24 @@ from ..errors import CheckpointError
 from ..weights.folders import Weights
 from ..weights.repository import read_json
 
-__all__ = ["BUILDERS", "HOW", "SOURCES", "FolderConfig", "for_channels", "local_cfg", "only_file", "read_config"]
+__all__ = [
+    "BUILDERS",
+    "CFG_DEFAULTS",
+    "HOW",
+    "SOURCES",
+    "FolderConfig",
+    "for_channels",
+    "local_cfg",
+    "only_file",
+    "read_config",
+]
 
 #: Largest class count, input side and argument that a config.json may ask for, so that it cannot ask for all memory.
 MOST_CLASSES, MOST_PIXELS, MOST = 100_000, 4096, 100_000
 #: Longest name of an architecture, and longest list among the arguments.
 MOST_LETTERS, MOST_VALUES = 100, 1000
+#: What the preprocessing is where a cfg does not say.
+CFG_DEFAULTS: dict[str, Any] = {"interpolation": "bicubic", "crop_pct": 1.0}
 #: Fields of timm's cfg that say where weights are, in the order that timm looks at them.
 SOURCES = ("source", "hf_hub_id", "state_dict", "file", "url")
 #: And how they are read.
