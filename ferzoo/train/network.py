@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from ..errors import CheckpointError, RecipeError
@@ -11,6 +12,9 @@ from ..registry.load import load_model
 from .recipe import Recipe
 
 __all__ = ["build_network", "cfg_to_come"]
+
+#: What `FerModel` calls the part between its last map and the classifier.
+HEAD = ("pool.",)
 
 
 def build_network(recipe: Recipe, num_classes: int) -> Any:
@@ -30,7 +34,7 @@ def build_network(recipe: Recipe, num_classes: int) -> Any:
 
 
 def _start_from(recipe: Recipe, model: Any) -> None:
-    """Take over the weights of a trained network, but for another classifier, or of a backbone of the network's."""
+    """Take over the weights of a trained network, but for another classifier or head, or of a backbone of its own."""
     source = load_model(recipe.init)
     if hasattr(model, "load_backbone") and type(source) is not type(model):
         try:
@@ -41,8 +45,13 @@ def _start_from(recipe: Recipe, model: Any) -> None:
     state, mine = source.state_dict(), model.state_dict()
     shared = {k: v for k, v in state.items() if k in mine and v.shape == mine[k].shape}
     lacking = [k for k in mine if k not in shared and not k.startswith(CLASSIFIER)]
+    # A network of the same class may have another head, or one as large as another map: it starts afresh.
+    head = HEAD if type(source) is type(model) else ()
+    if body := [k for k in lacking if not k.startswith(head)]:
+        raise RecipeError(f"init={recipe.init} does not fit {recipe.model}: it lacks {', '.join(body[:5])}.")
     if lacking:
-        raise RecipeError(f"init={recipe.init} does not fit {recipe.model}: it lacks {', '.join(lacking[:5])}.")
+        shared = {k: v for k, v in shared.items() if not k.startswith((*HEAD, *CLASSIFIER))}
+        warnings.warn(f"{recipe.model} takes all of init={recipe.init} but its head, which starts afresh.", stacklevel=2)
     model.load_state_dict({**mine, **shared})
 
 

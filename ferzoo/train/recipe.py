@@ -27,7 +27,8 @@ class Recipe:
         folds: Cross-validation: this many folds of the training split, 0 for none; the validation split is not used.
         fold: The fold that validates, from 0.
         out: Folder of the run: checkpoint, metrics, log and the state to resume from.
-        init: Weights to start from, a name with a tag or a checkpoint folder; those of a backbone alone,
+        init: Weights to start from, a name with a tag or a checkpoint folder; the head starts afresh where it is
+            another or of another size (`lfn` from `lfnsb.ferplus`). Those of a backbone alone,
             `timm:resnet18.tv_in1k`, for networks that have one; empty for a fresh network.
         model_kwargs: Further arguments of `create_model`.
         epochs: Passes over the training rows.

@@ -18,6 +18,7 @@ from ferzoo.errors import CheckpointError, FerzooError, RecipeError
 from ferzoo.labels import FERPLUS
 from ferzoo.train.evaluate import evaluate, predict_logits
 from ferzoo.train.loop import Run, train
+from ferzoo.train.network import build_network
 from ferzoo.train.recipe import Recipe
 
 
@@ -126,6 +127,18 @@ def test_a_run_starts_from_another_run(whole: Path, tmp_path: Path, splits: dict
     assert all(torch.equal(v, trained[k]) for k, v in run.model.state_dict().items())
     with pytest.raises(RecipeError, match="does not fit lanmsff"):
         Run(recipe(tmp_path, model="lanmsff", model_kwargs={}, init=str(whole)), splits)
+
+
+@pytest.mark.parametrize(("model", "kwargs"), [("lfn", {}), ("lfnsb_concat", {"img_size": 64})])
+def test_a_network_starts_from_one_with_another_head(model: str, kwargs: dict[str, int]) -> None:
+    torch.manual_seed(1)
+    fresh = ferzoo.create_model(model, **kwargs).state_dict()
+    torch.manual_seed(1)
+    with pytest.warns(UserWarning, match="takes all of init=lfnsb.ferplus but its head"):
+        mine = build_network(Recipe(model=model, init="lfnsb.ferplus", model_kwargs=kwargs), 8).state_dict()
+    trained = ferzoo.create_model("lfnsb.ferplus", pretrained=True).state_dict()
+    for name, tensor in mine.items():
+        assert torch.equal(tensor, (fresh if name.startswith(("pool.", "head.")) else trained)[name]), name
 
 
 @pytest.mark.parametrize(
