@@ -9,6 +9,7 @@ from ..errors import CheckpointError, RecipeError
 from ..models.build import CLASSIFIER
 from ..registry.factory import create_model
 from ..registry.load import load_model
+from .pointwise import use_bf16_pointwise
 from .recipe import Recipe
 
 __all__ = ["build_network", "cfg_to_come"]
@@ -30,6 +31,8 @@ def build_network(recipe: Recipe, num_classes: int) -> Any:
         raise RecipeError(f"{recipe.model} does not take model_kwargs={recipe.model_kwargs}: {error}") from error
     if recipe.init:
         _start_from(recipe, model)
+    if recipe.bf16_pointwise:
+        use_bf16_pointwise(model)
     return model
 
 
@@ -51,7 +54,9 @@ def _start_from(recipe: Recipe, model: Any) -> None:
         raise RecipeError(f"init={recipe.init} does not fit {recipe.model}: it lacks {', '.join(body[:5])}.")
     if lacking:
         shared = {k: v for k, v in shared.items() if not k.startswith((*HEAD, *CLASSIFIER))}
-        warnings.warn(f"{recipe.model} takes all of init={recipe.init} but its head, which starts afresh.", stacklevel=2)
+        warnings.warn(
+            f"{recipe.model} takes all of init={recipe.init} but its head, which starts afresh.", stacklevel=2
+        )
     model.load_state_dict({**mine, **shared})
 
 

@@ -65,6 +65,8 @@ class Recipe:
         patience: Stop after this many epochs without a better one, 0 for never.
         seed: Seed of weights, order and augmentation.
         amp: Compute in bfloat16 where `torch.autocast` does; the weights stay float32.
+        bf16_pointwise: Compute the 1x1 convolutions in bfloat16 and all else in float32; for CPUs with AMX, where
+            `amp` is slow.
         compile: Use `torch.compile`; each new size compiles for some minutes.
         sync_bn: BatchNorm statistics over all processes, on GPUs.
         threads: CPU threads, 0 for torch's choice.
@@ -116,6 +118,7 @@ class Recipe:
     patience: int = 0
     seed: int = 0
     amp: bool = False
+    bf16_pointwise: bool = False
     compile: bool = False
     sync_bn: bool = False
     threads: int = 0

@@ -42,6 +42,8 @@ def throughput(
     threads: int = 0,
     device: str = "auto",
     amp: bool = False,
+    bf16_pointwise: bool = False,
+    compile: bool = False,
     side: int = 48,
     model_kwargs: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -57,6 +59,8 @@ def throughput(
         threads: CPU threads, 0 for torch's choice.
         device: `auto` for a GPU where there is one, or `cpu`.
         amp: Compute in bfloat16 where `torch.autocast` does.
+        bf16_pointwise: Compute the 1x1 convolutions in bfloat16, in ferzoo's loop alone.
+        compile: Use `torch.compile`, in both loops.
         side: Side of the stored images in pixels, 48 as FER-2013's.
         model_kwargs: Further arguments of `create_model`.
 
@@ -79,6 +83,8 @@ def throughput(
             threads=threads,
             device=device,
             amp=amp,
+            bf16_pointwise=bf16_pointwise,
+            compile=compile,
             model_kwargs=model_kwargs or {},
         )
         run = Run(recipe, {"train": faces, "validation": faces.take(slice(batch_size))})
@@ -105,6 +111,8 @@ def throughput(
         "threads": torch.get_num_threads(),
         "device": gpu or f"{platform.machine()} CPU",
         "dtype": "bfloat16 autocast" if amp else "float32",
+        "bf16_pointwise": bf16_pointwise,
+        "compile": compile,
         **{name: round(rate, 1) for name, rate in rates.items()},
         "ratio": round(statistics.median(pairs), 3),
         "loading_ratio": round(rates["loading"] / rates["ferzoo"], 2),
@@ -141,6 +149,7 @@ def _plain(run: Run, recipe: Recipe, faces: Faces) -> Callable[[], object]:
     network: Any = create_model(recipe.model, num_classes=len(faces.class_names), **recipe.model_kwargs)
     network = network.to(device, memory_format=torch.channels_last).train()
     optimizer = create_optimizer_v2(network, opt=recipe.opt, lr=recipe.lr, weight_decay=recipe.weight_decay)
+    forward = torch.compile(network) if recipe.compile else network
     loader = _loader(run, recipe, faces)
 
     def epoch() -> None:
@@ -148,7 +157,7 @@ def _plain(run: Run, recipe: Recipe, faces: Faces) -> Callable[[], object]:
             images = images.to(device, non_blocking=True, memory_format=torch.channels_last)
             targets = targets.to(device, non_blocking=True)
             with torch.autocast(device.type, torch.bfloat16, enabled=recipe.amp):
-                logits = network(images)
+                logits = forward(images)
             loss = cross_entropy(logits.float(), targets)
             optimizer.zero_grad()
             loss.backward()
@@ -177,6 +186,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0, help="CPU threads")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--amp", action="store_true", help="bfloat16 autocast")
+    parser.add_argument("--bf16-pointwise", action="store_true", help="1x1 convolutions in bfloat16, in ferzoo's loop")
+    parser.add_argument("--compile", action="store_true", help="torch.compile, in both loops")
     parser.add_argument("--side", type=int, default=48, help="side of the stored images")
     print(json.dumps(throughput(**vars(parser.parse_args())), indent=2))
 
