@@ -207,6 +207,11 @@ def build_model(
         weights_file = checked_weights(found.folder, config, f"the Hub repository {found.repo}")
         overlay.update(only_file(weights_file))
         extra, args = config.ferzoo, config.model_args
+    if not pretrained and cfg is None and "input_size" not in overlay:
+        # A fresh network has its paper's size, whatever the size of the weights that ship for it.
+        own = inspect.signature(cls).parameters.get("img_size")
+        if own and own.default is not None:
+            kwargs.setdefault("img_size", own.default)
     model = build_model_with_cfg(
         cls,
         variant,
@@ -235,6 +240,8 @@ def _cfg_as_built(cfg: dict[str, Any], model: nn.Module) -> dict[str, Any]:
     channels = getattr(model, "in_chans", None) or channels
     size = getattr(model, "img_size", None) or size
     out = {**cfg, "input_size": (channels, *size)}
+    if all(getattr(model, "map_size", (0, 0))):
+        out["pool_size"] = tuple(model.map_size)
     out |= {key: for_channels(cfg[key], channels) for key in ("mean", "std")}
     classes = getattr(model, "num_classes", None)
     if classes and classes != len(out.get("label_names") or ()):

@@ -11,6 +11,8 @@ from ferzoo.errors import InputSizeError
 from ferzoo.models.lfn import LFN
 from ferzoo.models.mfn import MFN
 from ferzoo.models.mobilefacenet import MobileFaceNet
+from ferzoo.models.papers import PAPERS
+from ferzoo.weights.configs import checkpoints
 
 FIXED = ("lfn", "lfnsb_concat", "mfn", "mobilefacenet")
 SIZES = ((32, 32), (33, 47), (48, 32), (50, 101), (112, 112), (64, 129))
@@ -51,6 +53,18 @@ def test_lanmsff_classifies_the_pooled_maps_where_the_size_divides_by_16(size: t
     features = model.forward_features(x)
     assert torch.equal(features[:, :22], F.adaptive_avg_pool2d(model.filter(maps[0]), maps[3].shape[2:]))
     assert torch.equal(features[:, 72:], maps[3])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", FIXED)
+def test_a_fresh_network_has_its_paper_s_size_and_a_tagged_one_that_of_its_weights(name: str) -> None:
+    built = {name: PAPERS[name].input_size[1:]}
+    built |= {c.name: tuple(c.cfg["input_size"][1:]) for c in checkpoints().values() if c.architecture == name}
+    for wanted, size in built.items():
+        model = ferzoo.create_model(wanted).eval()
+        assert model.img_size == model.pretrained_cfg["input_size"][1:] == size
+        features = model.forward_features(torch.zeros(1, 3, *size))
+        assert tuple(model.pretrained_cfg["pool_size"]) == features.shape[2:]
 
 
 @torch.no_grad()
