@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import MeanColour
+from mean_colour import MeanColour
 from PIL import Image
 
 from ferzoo.errors import FerzooError, ImageError

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MeanColour
+from mean_colour import MeanColour
 from PIL import Image
 
 from ferzoo.errors import DataError, FerzooError

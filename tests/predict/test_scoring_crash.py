@@ -21,7 +21,7 @@ CODE = """
 import json, os, resource, signal, sys
 sys.path.insert(0, {tests!r})
 import torch
-from conftest import MeanColour
+from mean_colour import MeanColour
 from ferzoo.errors import FerzooError
 from ferzoo.predict import scoring
 from ferzoo.predict.predictor import Predictor

@@ -20,7 +20,7 @@ from ferzoo.predict.scoring_ray import Cluster, _layout, connect
 CODE = """
 import json, os, sys, time
 sys.path.insert(0, {tests!r})
-import conftest
+import mean_colour
 import ray
 from ferzoo.errors import FerzooError
 from ferzoo.predict.scoring import score
@@ -28,7 +28,7 @@ from ferzoo.predict.scoring_ray import Cluster
 
 
 # Each process that predicts signs in a folder of the run, and waits there until all have.
-class Signed(conftest.MeanColour):
+class Signed(mean_colour.MeanColour):
     def __init__(self, run, workers):
         super().__init__()
         self.run, self.workers = {folder!r} + "/" + run, workers
@@ -51,7 +51,7 @@ def go(out, network, **options):
     return score(source, {folder!r} + "/" + out, network, detect=False, batch_size=6, workers=1, **options)
 
 
-ray.cloudpickle.register_pickle_by_value(conftest)
+ray.cloudpickle.register_pickle_by_value(mean_colour)
 ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
 two = Cluster(workers=2)
 try:
