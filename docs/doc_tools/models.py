@@ -42,13 +42,16 @@ def readme_models() -> str:
     """Network, input, parameters, and the accuracy of its weights."""
     lines = []
     for name in own("model"):
-        model = _build(name)
-        size = "x".join(map(str, model.pretrained_cfg["input_size"]))
-        parameters = f"{sum(p.numel() for p in model.parameters()):,}"
-        results = [(f"`{c.name}`", m) for c in checkpoints_of(name) for m in [splits(c).get("validation", {})]]
-        for weights, metrics in results or [("none yet", {})]:
+        fresh = _build(name)
+        results = [(f"`{c.name}`", c.cfg, splits(c).get("validation", {})) for c in checkpoints_of(name)]
+        for weights, cfg, metrics in results or [("none yet", {}, {})]:
+            size = cfg.get("input_size") or fresh.pretrained_cfg["input_size"]
+            # A network of a fixed size has that of its weights.
+            model = _build(name, img_size=tuple(size[1:])) if getattr(fresh, "img_size", None) else fresh
+            parameters = f"{sum(p.numel() for p in model.parameters()):,}"
             unseen = metrics.get("unseen", {}).get("accuracy", "")
-            lines.append((f"`{name}`", size, parameters, weights, metrics.get("accuracy", ""), unseen))
+            shape = "x".join(map(str, size))
+            lines.append((f"`{name}`", shape, parameters, weights, metrics.get("accuracy", ""), unseen))
     header = ("network", "input", "parameters", "weights", "accuracy, all rows, %", "unseen rows, %")
     return rows(header, lines, right=(2, 4, 5))
 
