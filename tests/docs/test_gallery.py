@@ -56,7 +56,7 @@ def measured(hooks: Any, quick: pytest.MonkeyPatch, tmp_path_factory: pytest.Tem
         row("lanmsff", "eager", own_size("lanmsff"), 14.5),
         row("lfnsb_fast", "onnx", [3, 112, 112], 11.25),
         row("lfnsb_fast", "openvino-bf16", own_size("lfnsb_fast"), 2.25),
-        {**row("mfn", "onnx", [3, 112, 112], 30.5), "trained": False},
+        {**row("ddamfn", "onnx", [3, 112, 112], 30.5), "trained": False},
         {**row("lfn", "onnx", [3, 112, 112], None), "error": "It failed."},
         row("resnet18", "onnx", [3, 224, 224], 40.0),
     ]
@@ -199,11 +199,11 @@ def test_latencies_are_those_of_the_file(measured: dict[str, str]) -> None:
     lines = table(measured)
     # Milliseconds of one image, where two make a batch; rows at another size, of another runtime or failed are none.
     times = {key: line[5] for key, line in lines.items() if line[5]}
-    assert times == {"lanmsff.ferplus": "3.0", "lfnsb.ferplus": "4.5", "lfnsb_fast.ferplus": "1.5", "mfn.": "15.25"}
+    assert times == {"lanmsff.ferplus": "3.0", "lfnsb.ferplus": "4.5", "lfnsb_fast.ferplus": "1.5", "ddamfn.": "15.25"}
     times = "3.00 ms <small>onnx</small><br/>7.25 ms <small>eager</small><br/>"
     assert f"<dd>{times}<small>batch of 2, 1 CPU thread, Some CPU</small></dd>" in card(measured, "lanmsff")
     assert "1.12 ms <small>openvino-bf16" in card(measured, "lfnsb_fast")
-    assert "15.25 ms <small>onnx, untrained</small>" in card(measured, "mfn")
+    assert "15.25 ms <small>onnx, untrained</small>" in card(measured, "ddamfn")
     assert "<dd>not measured</dd>" in card(measured, "lfn")
 
 
