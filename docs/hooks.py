@@ -29,6 +29,7 @@ from doc_tools import (  # noqa: E402
     losses,
     mathml,
     models,
+    training_rate,
     weights,
 )
 
@@ -46,6 +47,7 @@ TABLES: dict[str, Callable[..., str]] = {
     **gallery.TABLES,
     **losses.TABLES,
     **models.TABLES,
+    **training_rate.TABLES,
     **weights.TABLES,
 }
 

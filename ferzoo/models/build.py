@@ -240,8 +240,9 @@ def _cfg_as_built(cfg: dict[str, Any], model: nn.Module) -> dict[str, Any]:
     channels = getattr(model, "in_chans", None) or channels
     size = getattr(model, "img_size", None) or size
     out = {**cfg, "input_size": (channels, *size)}
-    if all(getattr(model, "map_size", (0, 0))):
-        out["pool_size"] = tuple(model.map_size)
+    map_size: Any = getattr(model, "map_size", (0, 0))
+    if all(map_size):
+        out["pool_size"] = tuple(map_size)
     out |= {key: for_channels(cfg[key], channels) for key in ("mean", "std")}
     classes = getattr(model, "num_classes", None)
     if classes and classes != len(out.get("label_names") or ()):

@@ -9,6 +9,7 @@ from ..errors import CheckpointError, RecipeError
 from ..models.build import CLASSIFIER
 from ..registry.factory import create_model
 from ..registry.load import load_model
+from .fused import use_fused_blocks
 from .pointwise import use_bf16_pointwise
 from .recipe import Recipe
 
@@ -33,6 +34,8 @@ def build_network(recipe: Recipe, num_classes: int) -> Any:
         _start_from(recipe, model)
     if recipe.bf16_pointwise:
         use_bf16_pointwise(model)
+    if recipe.fused_blocks and not use_fused_blocks(model, recipe.amp):
+        raise RecipeError(f"fused_blocks=true finds nothing in {recipe.model} that it could speed up: leave it out.")
     return model
 
 

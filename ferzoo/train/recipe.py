@@ -67,6 +67,9 @@ class Recipe:
         amp: Compute in bfloat16 where `torch.autocast` does; the weights stay float32.
         bf16_pointwise: Compute the 1x1 convolutions in bfloat16 and all else in float32; for CPUs with AMX, where
             `amp` is slow.
+        fused_blocks: Compute MixConv bottlenecks, and with `amp` the blocks of LANMSFF and MobileFaceNet, by loops that
+            numba compiles, with the widest maps in bfloat16; for CPUs with AMX, in place of `compile`. Needs the extra
+            `cpu`.
         compile: Use `torch.compile`; each new size compiles for some minutes.
         sync_bn: BatchNorm statistics over all processes, on GPUs.
         threads: CPU threads, 0 for torch's choice.
@@ -119,6 +122,7 @@ class Recipe:
     seed: int = 0
     amp: bool = False
     bf16_pointwise: bool = False
+    fused_blocks: bool = False
     compile: bool = False
     sync_bn: bool = False
     threads: int = 0

@@ -43,6 +43,7 @@ def throughput(
     device: str = "auto",
     amp: bool = False,
     bf16_pointwise: bool = False,
+    fused_blocks: bool = False,
     compile: bool = False,
     side: int = 48,
     model_kwargs: dict[str, Any] | None = None,
@@ -60,6 +61,7 @@ def throughput(
         device: `auto` for a GPU where there is one, or `cpu`.
         amp: Compute in bfloat16 where `torch.autocast` does.
         bf16_pointwise: Compute the 1x1 convolutions in bfloat16, in ferzoo's loop alone.
+        fused_blocks: Compute blocks by numba's loops, in ferzoo's loop alone.
         compile: Use `torch.compile`, in both loops.
         side: Side of the stored images in pixels, 48 as FER-2013's.
         model_kwargs: Further arguments of `create_model`.
@@ -84,6 +86,7 @@ def throughput(
             device=device,
             amp=amp,
             bf16_pointwise=bf16_pointwise,
+            fused_blocks=fused_blocks,
             compile=compile,
             model_kwargs=model_kwargs or {},
         )
@@ -112,6 +115,7 @@ def throughput(
         "device": gpu or f"{platform.machine()} CPU",
         "dtype": "bfloat16 autocast" if amp else "float32",
         "bf16_pointwise": bf16_pointwise,
+        "fused_blocks": fused_blocks,
         "compile": compile,
         **{name: round(rate, 1) for name, rate in rates.items()},
         "ratio": round(statistics.median(pairs), 3),
@@ -187,6 +191,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--amp", action="store_true", help="bfloat16 autocast")
     parser.add_argument("--bf16-pointwise", action="store_true", help="1x1 convolutions in bfloat16, in ferzoo's loop")
+    parser.add_argument("--fused-blocks", action="store_true", help="blocks by numba's loops, in ferzoo's loop")
     parser.add_argument("--compile", action="store_true", help="torch.compile, in both loops")
     parser.add_argument("--side", type=int, default=48, help="side of the stored images")
     print(json.dumps(throughput(**vars(parser.parse_args())), indent=2))

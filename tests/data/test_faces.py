@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision import transforms as T
 
 from ferzoo.data import fer2013
 from ferzoo.data.faces import FaceDataset, Faces
@@ -153,6 +154,33 @@ def test_train_transform_without_chance_only_resizes() -> None:
     plain = (outs - reference).abs().amax((1, 2, 3))
     mirrored = (outs - reference.flip(2)).abs().amax((1, 2, 3))
     assert (torch.minimum(plain, mirrored) < 0.1).all()
+
+
+@pytest.mark.parametrize(("channels", "grayscale"), [(1, True), (3, True), (3, False)])
+@pytest.mark.parametrize("shape", [(48, 48), (50, 44, 3)])
+def test_train_transform_is_that_of_torchvision(channels: int, grayscale: bool, shape: tuple[int, ...]) -> None:
+    mean, std = (0.5, 0.4, 0.3)[:channels], (0.2, 0.3, 0.4)[:channels]
+    transform = train_transform({"input_size": (channels, 40, 40), "mean": mean, "std": std}, 40, grayscale=grayscale)
+    reference = T.Compose(
+        [
+            T.RandomHorizontalFlip(0.5),
+            T.Pad(12, padding_mode="edge"),
+            T.RandomAffine(15, (0.05, 0.05), (0.85, 1.15), interpolation=T.InterpolationMode.BILINEAR),
+            lambda image: image.crop((12, 12, image.width - 12, image.height - 12)),
+            T.Resize((40, 40), T.InterpolationMode.BICUBIC),
+            T.Grayscale(channels) if grayscale else lambda image: image.convert("RGB"),
+            T.ToTensor(),
+            T.Normalize(mean, std),
+            T.RandomErasing(0.25, scale=(0.02, 0.2)),
+        ]
+    )
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+    for seed in range(8):
+        outs = []
+        for transformed in (transform, reference):
+            torch.manual_seed(seed)
+            outs.append(transformed(image))
+        assert torch.equal(*outs)
 
 
 def test_dataset_gives_image_and_distribution(images: np.ndarray) -> None:

@@ -23,6 +23,7 @@ from ferzoo.deploy.bench_files import Subject, prepare
 from ferzoo.deploy.bench_networks import calibrate, denormals, find_network, rebuild
 from ferzoo.deploy.bench_runtimes import RUNTIMES, Job
 from ferzoo.errors import FerzooError, UnknownNameError
+from ferzoo.weights.configs import checkpoints
 
 SMALL = "mobilenetv3_small_050"
 
@@ -78,7 +79,8 @@ def test_a_name_that_is_none() -> None:
 
 def test_an_untrained_network_is_the_same_in_its_process(tmp_path: Path) -> None:
     torch.manual_seed(1)
-    subject = prepared("mobilefacenet", tmp_path, 48, batch=3)
+    assert not [c for c in checkpoints().values() if c.architecture == "lfnsb_concat"]
+    subject = prepared("lfnsb_concat", tmp_path, 48, batch=3)
     assert (subject.trained, subject.arguments, subject.input) == (False, {"img_size": 48}, (3, 48, 48))
     assert "untrained weights" in subject.note and "denormal" not in subject.note
     batch = np.load(subject.batch)

@@ -227,7 +227,7 @@ def test_all_checkpoints_of_the_zoo(hub: Hub, monkeypatch: pytest.MonkeyPatch, c
         (["lanmsff", REPO, "--pin"], "--pin goes with --all"),
         (["lanmsff", "some one/repo"], "no name of a Hub repository"),
         (["lanmsf", REPO], "Did you mean 'lanmsff'"),
-        (["mfn", REPO], "No weights for 'mfn'"),
+        (["lfnsb_concat", REPO], "No weights for 'lfnsb_concat'"),
         (["nowhere/run", REPO], "There is no folder nowhere/run"),
         (["lanmsff", REPO, "--metrics", "nowhere.json"], "nowhere.json"),
     ],

@@ -1,0 +1,32 @@
+"""Training images per second, from the files that `python -m ferzoo.train.throughput` prints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from .common import ROOT, rows
+
+RESULTS = ROOT / "docs" / "results"
+SETTINGS = ("compile", "amp", "bf16_pointwise", "fused_blocks")
+
+
+def training_rate() -> str:
+    """A row a run, and the command of each; a sentence where none is recorded."""
+    runs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("training-*.json"))]
+    if not runs:
+        return "No run has been recorded yet."
+    header = ("network", "px", "batch", "settings", "faces/s", "plain timm loop", "ratio", "loading alone")
+    lines = []
+    for run in runs:
+        settings = [key for key in SETTINGS if run["dtype" if key == "amp" else key] not in (False, "float32")]
+        cells = [f"`{run['model']}`", str(run["size"]), str(run["batch_size"]), ", ".join(f"`{s}`" for s in settings)]
+        lines.append([*cells, *(str(run[key]) for key in ("ferzoo", "plain", "ratio", "loading"))])
+    threads = runs[0]["threads"]
+    note = (
+        f"{runs[0]['device']}, {threads} thread{'s' if threads > 1 else ''}, medians of {runs[0]['repeats']} timings."
+    )
+    return f"{rows(header, lines, right=(1, 2, 4, 5, 6, 7))}\n\n{note}"
+
+
+TABLES: dict[str, Callable[..., str]] = {"training-rate": training_rate}

@@ -1,0 +1,62 @@
+"""Blocks and layers that in training compute by numba's loops, put in the place of those they compute the same as."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from ...blocks.conv_bn import ConvBnPReLU
+from ...blocks.mixconv import MixConvBottleneck
+from ...blocks.pwfs import PWFS
+from ...blocks.two_path import ConvBnReLU
+from .layers import NumbaConvBnPReLU, NumbaConvBnReLU, NumbaDepthwise3x3, NumbaPWFS
+from .maps import compiled
+from .mixconv import NumbaBottleneck, NumbaStem, is_stem
+
+__all__ = ["use_fused_blocks"]
+
+#: What replaces which where autocast makes the maps bfloat16.
+_UNDER_AMP: dict[type[nn.Module], type[nn.Module]] = {
+    ConvBnReLU: NumbaConvBnReLU,
+    ConvBnPReLU: NumbaConvBnPReLU,
+    PWFS: NumbaPWFS,
+}
+
+
+def use_fused_blocks(model: nn.Module, amp: bool) -> int:
+    """Let blocks and layers of a network compute by numba's loops in training, in place.
+
+    MixConv bottlenecks and LFN's stem always do; with `amp`, where the maps are bfloat16, so do LANMSFF's and
+    MobileFaceNet's blocks, 3x3 depthwise convolutions and PWFS. Names and weights stay, and so does evaluation.
+
+    Args:
+        model: A network in training, float32 on the CPU; subclasses of blocks and layers are left alone.
+        amp: Whether it trains under autocast.
+
+    Returns:
+        How many blocks and layers there were.
+
+    Raises:
+        MissingExtraError: If numba is not installed.
+    """
+    compiled()
+    count = 0
+    inside: set[nn.Module] = set()
+    for module in model.modules():
+        kind = None if module in inside else _kind(module, amp)
+        if kind:
+            module.__class__ = kind
+            count += 1
+        if isinstance(module, NumbaBottleneck | NumbaStem):  # they compute what is inside them themselves
+            inside |= set(module.modules())
+    return count
+
+
+def _kind(module: nn.Module, amp: bool) -> type[nn.Module] | None:
+    """The class that a module is to have, None for its own."""
+    if type(module) is MixConvBottleneck:
+        return NumbaBottleneck
+    if is_stem(module):
+        return NumbaStem
+    if amp and type(module) is nn.Conv2d and NumbaDepthwise3x3.fits(module):
+        return NumbaDepthwise3x3
+    return _UNDER_AMP.get(type(module)) if amp else None

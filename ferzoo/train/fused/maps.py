@@ -1,0 +1,63 @@
+"""What blocks that compute by numba's loops share: memory as numba reads it, statistics and tiles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from ...errors import MissingExtraError
+
+__all__ = ["applies", "bits", "compiled", "rows_of", "statistics", "tile_width"]
+
+#: Numbers of a tile at the most: nine of them are 14 KB.
+TILE = 400
+
+
+def compiled() -> Any:
+    """Module of the compiled loops.
+
+    Raises:
+        MissingExtraError: If numba is not installed.
+    """
+    try:
+        from . import loops
+    except ImportError as error:
+        raise MissingExtraError("fused_blocks=true", "cpu", "Or leave it out: PyTorch computes the same.") from error
+    return loops
+
+
+def applies(layer: nn.Module, x: torch.Tensor) -> bool:
+    """Whether numba's loops compute a layer: in training, on a CPU, and in no greater precision than float32."""
+    return layer.training and x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16)
+
+
+def bits(x: torch.Tensor) -> Any:
+    """A bfloat16 tensor's memory as uint16 (N, P, C) or what it is."""
+    return x.detach().view(torch.uint16).numpy()
+
+
+def rows_of(x: torch.Tensor) -> torch.Tensor:
+    """(N, H, W, C) as (N, H * W, C)."""
+    return x.flatten(1, 2)
+
+
+def tile_width(width: int, channels: int) -> int:
+    """Columns over which weights are repeated: a divisor of the width, so that a tile is long and fits the L1 cache."""
+    return max(t for t in range(1, width + 1) if width % t == 0 and t * channels <= max(TILE, channels))
+
+
+def statistics(z: torch.Tensor, norm: nn.BatchNorm2d) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and reciprocal deviation (C,) of a map (N, H, W, C), which the norm's running ones take up."""
+    count = z.numel() // z.shape[-1]
+    mean, variance = torch.empty(z.shape[-1]), torch.empty(z.shape[-1])
+    compiled().moments(bits(rows_of(z)), mean.numpy(), variance.numpy())
+    if norm.track_running_stats:
+        running_mean, running_var, batches = norm.running_mean, norm.running_var, norm.num_batches_tracked
+        assert running_mean is not None and running_var is not None and batches is not None
+        batches.add_(1)
+        momentum = 1.0 / batches.item() if norm.momentum is None else norm.momentum
+        running_mean.lerp_(mean, momentum)
+        running_var.lerp_(variance * (count / max(1, count - 1)), momentum)
+    return mean, (variance + norm.eps).rsqrt()
