@@ -17,7 +17,7 @@ else:
 USE = {
     "faces": "finding faces, and [videos](video.md); without it pass crops of faces or a detector of your own",
     "train": "[training](training.md), and reading parquet, as FERPlus comes",
-    "cpu": "[training on a CPU](training.md#how-fast-training-is) up to twice as fast",
+    "cpu": "[training faster on a CPU](training.md#how-fast-training-is)",
     "export": "[exporting](export.md) to ONNX, and running such a file",
     "openvino": "exporting to OpenVINO, and [measuring](benchmark.md) it",
     "metric": "the losses `arcface`, `cosface` and `sphereface`",

@@ -35,7 +35,8 @@ def build_network(recipe: Recipe, num_classes: int) -> Any:
     if recipe.bf16_pointwise:
         use_bf16_pointwise(model)
     if recipe.fused_blocks and not use_fused_blocks(model, recipe.amp):
-        raise RecipeError(f"fused_blocks=true finds nothing in {recipe.model} that it could speed up: leave it out.")
+        more = "" if recipe.amp else ", or set amp=true, with which there are more"
+        raise RecipeError(f"fused_blocks=true finds no block in {recipe.model} that it computes: leave it out{more}.")
     return model
 
 

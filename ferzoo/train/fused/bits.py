@@ -37,5 +37,5 @@ def narrow(typingctx: Any, value: Any) -> Any:
     return types.uint16(types.float32), build
 
 
-#: How every loop is compiled.
-OPTIONS: dict[str, Any] = {"fastmath": True, "cache": True, "nogil": True, "error_model": "numpy", "boundscheck": False}
+#: How every loop is compiled; not kept on disk, as numba's cache would not see a change of this file.
+OPTIONS: dict[str, Any] = {"fastmath": True, "nogil": True, "error_model": "numpy", "boundscheck": False}

@@ -100,8 +100,8 @@ class ExpandMix(torch.autograd.Function):
         ctx: Any, g: torch.Tensor, g_rows: torch.Tensor, g_columns: torch.Tensor
     ) -> tuple[torch.Tensor | None, ...]:
         """Gradients of the map and the weights."""
-        pixels, matrix, z, *_ = ctx.saved_tensors
-        found = _mix_normalized_backward(ctx.saved_tensors[2:], ctx.stride, g, g_rows, g_columns)
+        pixels, matrix, z, *saved = ctx.saved_tensors  # once: a checkpoint gives them but once
+        found = _mix_normalized_backward((z, *saved), ctx.stride, g, g_rows, g_columns)
         g_z, g_gain, g_bias, g_slope, g_taps = found
         flat = g_z.view(-1, z.shape[-1])
         g_x = (flat @ matrix).float().view(*z.shape[:3], -1)

@@ -117,8 +117,8 @@ def _maps(x: torch.Tensor) -> torch.Tensor:
     return x.permute(0, 2, 3, 1).bfloat16().contiguous()
 
 
-def _applies(layer: nn.Module, x: torch.Tensor) -> bool:
-    return applies(layer, x) and torch.is_autocast_enabled("cpu")
+def _applies(layer: nn.Module, x: torch.Tensor, *norms: nn.Module) -> bool:
+    return applies(layer, x, *norms) and torch.is_autocast_enabled("cpu")
 
 
 def _normalized(x: torch.Tensor, norm: nn.BatchNorm2d, slope: torch.Tensor | float) -> torch.Tensor:
@@ -133,7 +133,7 @@ class NumbaConvBnReLU(ConvBnReLU):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return (N, out_chs, H, W) of (N, in_chs, H, W)."""
-        if not _applies(self, x):
+        if not _applies(self, x, self.bn):
             return super().forward(x)
         return _normalized(self.conv(x), self.bn, 0.0 if hasattr(self, "act") else 1.0)
 
@@ -143,9 +143,9 @@ class NumbaConvBnPReLU(ConvBnPReLU):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return (N, out_chs, H', W') of (N, in_chs, H, W)."""
-        if not _applies(self, x):
-            return super().forward(x)
         parts: Any = self  # PyTorch types what a module holds as a tensor or a module
+        if not _applies(self, x, parts.bn):
+            return super().forward(x)
         return _normalized(parts.conv(x), parts.bn, parts.act.weight)
 
 
@@ -166,7 +166,8 @@ class NumbaDepthwise3x3(nn.Conv2d):
         strides = ((1, 1), (2, 2)) if conv.dilation == (1, 1) else ((1, 1),)
         square = conv.kernel_size == (3, 3) and conv.stride in strides and conv.dilation[0] == conv.dilation[1]
         depthwise = conv.groups == conv.in_channels == conv.out_channels > 1
-        return square and depthwise and conv.padding == conv.dilation and conv.bias is None
+        plain = conv.padding == conv.dilation and conv.padding_mode == "zeros" and conv.bias is None
+        return square and depthwise and plain
 
 
 class NumbaPWFS(PWFS):

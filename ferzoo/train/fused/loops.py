@@ -31,37 +31,17 @@ def moments(z, mean, var):
     """Mean and biased variance (C,) of z (N, P, C)."""
     n, p, c = z.shape
     total, square = np.zeros(c), np.zeros(c)
-    s, q = np.empty(c, np.float32), np.empty(c, np.float32)
     for i in range(n):
-        s[:] = 0
-        q[:] = 0
         for j in range(p):
+            source = z[i, j]
             for k in range(c):
-                v = widen(z[i, j, k])
-                s[k] += v
-                q[k] += v * v
-        for k in range(c):
-            total[k] += s[k]
-            square[k] += q[k]
-    m = n * p
+                v = np.float64(widen(source[k]))
+                total[k] += v
+                square[k] += v * v
     for k in range(c):
-        mu = total[k] / m
+        mu = total[k] / (n * p)
         mean[k] = mu
-        var[k] = max(square[k] / m - mu * mu, 0.0)
-
-
-@njit(**OPTIONS)
-def _activate(z, scale, shift, slope, stride, pad, out):
-    """prelu(scale * z + shift) of one face into a zero border, columns of one parity (of a stride) side by side."""
-    height, width, c = z.shape
-    one = np.float32(1)
-    for y in range(height):
-        for x in range(width):
-            to = out[(x + pad) % stride, y + pad, (x + pad) // stride]
-            source = z[y, x]
-            for k in range(c):
-                v = scale[k] * widen(source[k]) + shift[k]
-                to[k] = v * (one if v > 0 else slope[k])
+        var[k] = max(square[k] / (n * p) - mu * mu, 0.0)
 
 
 @njit(**OPTIONS)

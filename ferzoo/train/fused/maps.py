@@ -28,13 +28,21 @@ def compiled() -> Any:
     return loops
 
 
-def applies(layer: nn.Module, x: torch.Tensor) -> bool:
-    """Whether numba's loops compute a layer: in training, on a CPU, and in no greater precision than float32."""
-    return layer.training and x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16)
+def applies(layer: nn.Module, x: torch.Tensor, *norms: nn.Module) -> bool:
+    """Whether numba's loops compute a layer: in training, on a CPU, and in no greater precision than float32.
+
+    Args:
+        layer: The layer.
+        x: Its input.
+        norms: Its BatchNorms that the loops compute: each must train too, and have weights.
+    """
+    if not layer.training or x.device.type != "cpu" or x.dtype not in (torch.float32, torch.bfloat16):
+        return False
+    return all(type(norm) is nn.BatchNorm2d and norm.training and norm.affine for norm in norms)
 
 
 def bits(x: torch.Tensor) -> Any:
-    """A bfloat16 tensor's memory as uint16 (N, P, C) or what it is."""
+    """The memory of a bfloat16 tensor as a uint16 array of its shape."""
     return x.detach().view(torch.uint16).numpy()
 
 
@@ -51,11 +59,13 @@ def tile_width(width: int, channels: int) -> int:
 def statistics(z: torch.Tensor, norm: nn.BatchNorm2d) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and reciprocal deviation (C,) of a map (N, H, W, C), which the norm's running ones take up."""
     count = z.numel() // z.shape[-1]
+    if count == 1:
+        raise ValueError("Expected more than 1 value per channel when training: take larger batches or images.")
     mean, variance = torch.empty(z.shape[-1]), torch.empty(z.shape[-1])
     compiled().moments(bits(rows_of(z)), mean.numpy(), variance.numpy())
     if norm.track_running_stats:
-        running_mean, running_var, batches = norm.running_mean, norm.running_var, norm.num_batches_tracked
-        assert running_mean is not None and running_var is not None and batches is not None
+        kept: Any = norm  # PyTorch types them as tensors that may be None
+        running_mean, running_var, batches = kept.running_mean, kept.running_var, kept.num_batches_tracked
         batches.add_(1)
         momentum = 1.0 / batches.item() if norm.momentum is None else norm.momentum
         running_mean.lerp_(mean, momentum)

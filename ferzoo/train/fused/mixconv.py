@@ -25,13 +25,13 @@ class NumbaBottleneck(MixConvBottleneck):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return (N, out_chs, H', W') of (N, in_chs, H, W), best in channels_last."""
-        if not applies(self, x):
+        parts: Any = self  # PyTorch types what a module holds as a tensor or a module
+        if not applies(self, x, parts.expand.bn, parts.project.bn):
             return super().forward(x)
         with torch.autocast("cpu", enabled=False):
             return self._train(x.permute(0, 2, 3, 1).float().contiguous())
 
     def _train(self, maps: torch.Tensor) -> torch.Tensor:
-        # PyTorch types what a module holds as a tensor or a module.
         parts: Any = self
         expand, project = parts.expand, parts.project
         weights = (expand.conv.weight, expand.bn.weight, expand.bn.bias, expand.act.weight)
@@ -67,9 +67,9 @@ class NumbaStem(nn.Sequential):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return what the two give in turn."""
-        if not applies(self, x):
-            return super().forward(x)
         parts: Any = self
+        if not applies(self, x, parts.conv.bn, parts.conv_dw.bn):
+            return super().forward(x)
         conv, norm, depthwise = parts.conv.c, parts.conv.bn, parts.conv_dw
         maps = conv(x).permute(0, 2, 3, 1)
         taps = depthwise.c.weight.flatten(1).t().contiguous()
@@ -87,5 +87,6 @@ def is_stem(module: nn.Module) -> bool:
     if type(first) is not ConvNorm or type(second) is not ConvNorm or not isinstance(second.c, nn.Conv2d):
         return False
     conv, size = second.c, second.c.kernel_size[0]
-    square = conv.kernel_size == (size, size) and conv.padding == (size // 2, size // 2)
-    return square and conv.stride == (1, 1) and conv.groups == conv.in_channels == conv.out_channels
+    square = size % 2 == 1 and conv.kernel_size == (size, size) and conv.padding == (size // 2, size // 2)
+    plain = conv.stride == conv.dilation == (1, 1) and conv.padding_mode == "zeros"
+    return square and plain and conv.groups == conv.in_channels == conv.out_channels
