@@ -143,7 +143,8 @@ def test_confusion_matrix_is_that_of_the_default_checkpoint(unmeasured: dict[str
     assert [th.text for th in root.iterfind("tbody/tr/th")] == stated["classes"]
     cell = root.find("tbody/tr/td[2]")
     assert cell is not None
-    assert cell.attrib == {"style": "--share: 0.035", "title": "47 of 1335 neutral: happiness"}
+    count, total = stated["confusion"][0][1], sum(stated["confusion"][0])
+    assert cell.attrib == {"style": f"--share: {count / total:.3f}", "title": f"{count} of {total} neutral: happiness"}
 
 
 def test_diagrams_show_the_maps_that_the_network_makes(unmeasured: dict[str, str]) -> None:
