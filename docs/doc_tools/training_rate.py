@@ -22,8 +22,8 @@ def training_rate() -> str:
         settings = [key for key in SETTINGS if run["dtype" if key == "amp" else key] not in (False, "float32")]
         cells = [f"`{run['model']}`", str(run["size"]), str(run["batch_size"]), ", ".join(f"`{s}`" for s in settings)]
         lines.append([*cells, *(str(run[key]) for key in ("ferzoo", "plain", "ratio", "loading"))])
-    places = sorted({f"{run['device']}, {run['threads']} thread(s), medians of {run['repeats']} timings" for run in runs})
-    return f"{rows(header, lines, right=(1, 2, 4, 5, 6, 7))}\n\n{'; '.join(places)}."
+    places = {f"{run['device']}, {run['threads']} thread(s), medians of {run['repeats']} timings" for run in runs}
+    return f"{rows(header, lines, right=(1, 2, 4, 5, 6, 7))}\n\n{'; '.join(sorted(places))}."
 
 
 TABLES: dict[str, Callable[..., str]] = {"training-rate": training_rate}
