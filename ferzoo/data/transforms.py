@@ -18,10 +18,14 @@ from ..registry.config import CFG_DEFAULTS
 __all__ = ["eval_transform", "train_transform"]
 
 
-def _mode(channels: int) -> Callable[[Image.Image], Image.Image]:
-    """Grey by ITU-R 601, once or three times: FER-2013 has no colour to learn from."""
+def _check_channels(channels: int) -> None:
     if channels not in (1, 3):
         raise DataError(f"Grey faces make one channel or three equal ones, the network takes {channels}.")
+
+
+def _mode(channels: int) -> Callable[[Image.Image], Image.Image]:
+    """Grey by ITU-R 601, once or three times: FER-2013 has no colour to learn from."""
+    _check_channels(channels)
     return T.Grayscale(num_output_channels=channels)
 
 
@@ -79,7 +83,6 @@ def train_transform(
         grayscale: Take the colours away first; always so where the network takes one channel.
     """
     channels = cfg["input_size"][0]
-    _mode(channels)
     return T.Compose(
         [
             T.RandomHorizontalFlip(flip),
@@ -92,15 +95,23 @@ def train_transform(
             ),
             _CropMargin(12),
             T.Resize((size, size), InterpolationMode.BICUBIC),
-            *([_mode(1), T.ToTensor(), _Repeat(channels)] if grayscale or channels != 3 else [_rgb, T.ToTensor()]),
+            *_tensor(channels, grayscale),
             T.Normalize(list(cfg["mean"]), list(cfg["std"])),
             T.RandomErasing(erasing, scale=(0.02, 0.2)),
         ]
     )
 
 
+def _tensor(channels: int, grayscale: bool) -> list[Callable[[Any], Any]]:
+    """To a tensor (channels, H, W); equal channels are made one, and repeated when they are a tensor."""
+    if channels == 3 and not grayscale:
+        return [_rgb, T.ToTensor()]
+    _check_channels(channels)
+    return [_mode(1), T.ToTensor(), _Repeat(channels)]
+
+
 class _PadEdge:
-    """Repeat the outermost pixels, as torchvision's `Pad` does, in an eighth of its time."""
+    """Repeat the outermost pixels, as torchvision's `Pad` does in more time."""
 
     def __init__(self, margin: int) -> None:
         self.margin = margin

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from .maps import bits, compiled, rows_of, statistics, tile_width
+from .maps import bits, compiled, normalization, rows_of, tile
 
 __all__ = ["AttendProject", "ExpandMix", "NormMix", "Normalize"]
 
@@ -29,11 +29,9 @@ def _mix_normalized(
     """Depthwise convolution of a normalised and activated map, the means of its rows and columns, and what is saved."""
     n, height, width, channels = z.shape
     size = round(taps.shape[0] ** 0.5)
-    mean, rstd = statistics(z, norm)
-    scale = gain * rstd
-    shift = bias - mean * scale
+    mean, rstd, scale, shift = normalization(z, gain, bias, norm)
     h_out, w_out = -(-height // stride), -(-width // stride)
-    tiled = taps[:, None].expand(-1, tile_width(w_out, channels), -1).contiguous()
+    tiled = tile(taps, w_out)
     out = torch.empty(n, h_out, w_out, channels, dtype=torch.bfloat16)
     rows, columns = torch.empty(n, h_out, channels), torch.empty(n, w_out, channels)
     read = (t.detach().numpy() for t in (scale, shift, slope, tiled))
@@ -56,6 +54,16 @@ def _mix_normalized_backward(
     of_norm = (t.detach().numpy() for t in (mean, rstd, gain, sums, products))
     compiled().affine_backward(bits(rows_of(g_z)), bits(rows_of(z)), *of_norm)
     return g_z, products, sums, g_slope, g_tiled.sum(1)
+
+
+def _normalize(
+    z: torch.Tensor, gain: torch.Tensor, bias: torch.Tensor, norm: nn.BatchNorm2d, residual: torch.Tensor | None
+) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    """BatchNorm of a bfloat16 map, to float32, and the residual where there is one; and what is saved."""
+    mean, rstd, scale, shift = normalization(z, gain, bias, norm)
+    out = torch.empty(z.shape) if residual is None else residual.detach().clone()
+    compiled().normalize(bits(rows_of(z)), scale.numpy(), shift.numpy(), residual is not None, rows_of(out).numpy())
+    return out, (z, mean, rstd, gain)
 
 
 def _normalize_backward(
@@ -140,12 +148,8 @@ class Normalize(torch.autograd.Function):
         ctx: Any, z: torch.Tensor, gain: torch.Tensor, bias: torch.Tensor, norm: nn.BatchNorm2d
     ) -> torch.Tensor:
         """Return the normalised map."""
-        mean, rstd = statistics(z, norm)
-        scale = gain * rstd
-        out = torch.empty(z.shape)
-        affine = (scale.detach().numpy(), (bias - mean * scale).detach().numpy())
-        compiled().normalize(bits(rows_of(z)), *affine, False, rows_of(out).numpy())
-        ctx.save_for_backward(z, mean, rstd, gain)
+        out, saved = _normalize(z, gain, bias, norm, None)
+        ctx.save_for_backward(*saved)
         return out
 
     @staticmethod
@@ -176,12 +180,8 @@ class AttendProject(torch.autograd.Function):
         attended, matrix = torch.empty_like(x), project.flatten(1).bfloat16()
         compiled().attend(bits(x), row_gates.detach().numpy(), column_gates.detach().numpy(), bits(attended))
         z = (attended.view(-1, hidden) @ matrix.t()).view(n, height, width, -1)
-        mean, rstd = statistics(z, norm)
-        scale = gain * rstd
-        affine = (scale.detach().numpy(), (bias - mean * scale).detach().numpy())
-        out = torch.empty(z.shape) if residual is None else residual.detach().clone()
-        compiled().normalize(bits(rows_of(z)), *affine, residual is not None, rows_of(out).numpy())
-        ctx.save_for_backward(x, row_gates, column_gates, attended, matrix, z, mean, rstd, gain)
+        out, saved = _normalize(z, gain, bias, norm, residual)
+        ctx.save_for_backward(x, row_gates, column_gates, attended, matrix, *saved)
         ctx.has_residual = residual is not None
         return out
 

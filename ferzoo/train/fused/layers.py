@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 from ...blocks.conv_bn import ConvBnPReLU
 from ...blocks.pwfs import PWFS, check_thirds
 from ...blocks.two_path import ConvBnReLU
-from .maps import applies, bits, compiled, rows_of, statistics, tile_width
+from .maps import applies, bits, compiled, is_depthwise, normalization, rows_of, tile
 
 __all__ = ["NumbaConvBnPReLU", "NumbaConvBnReLU", "NumbaDepthwise3x3", "NumbaPWFS"]
 
@@ -29,7 +29,7 @@ class _Depthwise(torch.autograd.Function):
         """Take the taps (9, C)."""
         n, height, width, channels = x.shape
         h_out, w_out = -(-height // stride), -(-width // stride)
-        tiled = taps[:, None].expand(-1, tile_width(w_out, channels), -1).contiguous()
+        tiled = tile(taps, w_out)
         out = torch.empty(n, h_out, w_out, channels, dtype=x.dtype)
         if stride == 1:
             compiled().depthwise3(bits(x), tiled.numpy(), dilation, bits(out))
@@ -71,9 +71,8 @@ class _NormActivate(torch.autograd.Function):
         ctx: Any, z: torch.Tensor, gain: torch.Tensor, bias: torch.Tensor, slope: torch.Tensor, norm: nn.BatchNorm2d
     ) -> torch.Tensor:
         """Return bfloat16."""
-        mean, rstd = statistics(z, norm)
-        scale = gain * rstd
-        affine = [t.detach() for t in (scale, bias - mean * scale, slope)]
+        mean, rstd, scale, shift = normalization(z, gain, bias, norm)
+        affine = (scale, shift, slope.detach())
         out = torch.empty_like(z)
         compiled().activate(bits(rows_of(z)), *(t.numpy() for t in affine), bits(rows_of(out)))
         ctx.save_for_backward(z, *affine, mean, rstd, gain)
@@ -164,10 +163,7 @@ class NumbaDepthwise3x3(nn.Conv2d):
     def fits(cls, conv: nn.Conv2d) -> bool:
         """Whether a convolution is one of these."""
         strides = ((1, 1), (2, 2)) if conv.dilation == (1, 1) else ((1, 1),)
-        square = conv.kernel_size == (3, 3) and conv.stride in strides and conv.dilation[0] == conv.dilation[1]
-        depthwise = conv.groups == conv.in_channels == conv.out_channels > 1
-        plain = conv.padding == conv.dilation and conv.padding_mode == "zeros" and conv.bias is None
-        return square and depthwise and plain
+        return is_depthwise(conv) and conv.kernel_size == (3, 3) and conv.stride in strides and conv.groups > 1
 
 
 class NumbaPWFS(PWFS):

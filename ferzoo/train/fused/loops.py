@@ -45,18 +45,25 @@ def moments(z, mean, var):
 
 
 @njit(**OPTIONS)
-def affine_backward(g, z, mean, rstd, gain, sums, products):
-    """From the gradient g of a BatchNorm's output that of its input, in place: both bfloat16 (N, P, C).
+def _norm_coefficients(mean, rstd, gain, sums, products, count):
+    """The gradient of a BatchNorm's input z is a * g + b * z + d, where g is that of its output; a, b and d, each (C,).
 
-    It is gain * rstd * (g - sums / count - zhat * products / count).
+    It is gain * rstd * (g - sums / count - zhat * products / count), sums of g and products of g with zhat.
     """
-    n, p, c = z.shape
-    count = np.float32(n * p)
+    c, count = len(gain), np.float32(count)
     a, b, d = np.empty(c, np.float32), np.empty(c, np.float32), np.empty(c, np.float32)
     for k in range(c):
         a[k] = gain[k] * rstd[k]
         b[k] = -a[k] * rstd[k] * products[k] / count
         d[k] = -a[k] * sums[k] / count - b[k] * mean[k]
+    return a, b, d
+
+
+@njit(**OPTIONS)
+def affine_backward(g, z, mean, rstd, gain, sums, products):
+    """From the gradient g of a BatchNorm's output that of its input, in place: both bfloat16 (N, P, C)."""
+    n, p, c = z.shape
+    a, b, d = _norm_coefficients(mean, rstd, gain, sums, products, n * p)
     for i in range(n):
         for j in range(p):
             for k in range(c):
@@ -131,12 +138,7 @@ def normalize_backward(g, z, mean, rstd, gain, sums, products, out):
         for k in range(c):
             sums[k] += s[k]
             products[k] += q[k]
-    count = n * p
-    a, b, d = np.empty(c, np.float32), np.empty(c, np.float32), np.empty(c, np.float32)
-    for k in range(c):
-        a[k] = gain[k] * rstd[k]
-        b[k] = -a[k] * rstd[k] * products[k] / count
-        d[k] = -a[k] * sums[k] / count - b[k] * mean[k]
+    a, b, d = _norm_coefficients(mean, rstd, gain, sums, products, n * p)
     for i in range(n):
         for j in range(p):
             for k in range(c):
@@ -179,12 +181,7 @@ def activate_backward(g, z, scale, shift, slope, mean, rstd, gain, g_slope, sums
             sums[k] += s[k]
             products[k] += q[k]
             g_slope[k] += r[k]
-    count = np.float32(n * p)
-    a, b, d = np.empty(c, np.float32), np.empty(c, np.float32), np.empty(c, np.float32)
-    for k in range(c):
-        a[k] = gain[k] * rstd[k]
-        b[k] = -a[k] * rstd[k] * products[k] / count
-        d[k] = -a[k] * sums[k] / count - b[k] * mean[k]
+    a, b, d = _norm_coefficients(mean, rstd, gain, sums, products, n * p)
     for i in range(n):
         for j in range(p):
             grad, source, to = g[i, j], z[i, j], out[i, j]

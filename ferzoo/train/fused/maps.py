@@ -9,7 +9,7 @@ from torch import nn
 
 from ...errors import MissingExtraError
 
-__all__ = ["applies", "bits", "compiled", "rows_of", "statistics", "tile_width"]
+__all__ = ["applies", "bits", "compiled", "is_depthwise", "normalization", "rows_of", "statistics", "tile"]
 
 #: Numbers of a tile at the most: nine of them are 14 KB.
 TILE = 400
@@ -51,9 +51,22 @@ def rows_of(x: torch.Tensor) -> torch.Tensor:
     return x.flatten(1, 2)
 
 
-def tile_width(width: int, channels: int) -> int:
-    """Columns over which weights are repeated: a divisor of the width, so that a tile is long and fits the L1 cache."""
-    return max(t for t in range(1, width + 1) if width % t == 0 and t * channels <= max(TILE, channels))
+def is_depthwise(conv: nn.Conv2d) -> bool:
+    """Whether a convolution is depthwise, without bias, its kernel square and odd, and at stride 1 keeps the size."""
+    size, dilation = conv.kernel_size[0], conv.dilation[0]
+    square = size % 2 == 1 and conv.kernel_size == (size, size) and conv.dilation == (dilation, dilation)
+    same = conv.padding == (dilation * (size // 2),) * 2 and conv.padding_mode == "zeros"
+    return square and same and conv.bias is None and conv.groups == conv.in_channels == conv.out_channels
+
+
+def tile(taps: torch.Tensor, width: int) -> torch.Tensor:
+    """Taps (T, C) repeated over columns, (T, tile, C): long loops, and weights that stay in the L1 cache.
+
+    The columns of a tile divide the width.
+    """
+    channels = taps.shape[1]
+    columns = max(t for t in range(1, width + 1) if width % t == 0 and t * channels <= max(TILE, channels))
+    return taps[:, None].expand(-1, columns, -1).contiguous()
 
 
 def statistics(z: torch.Tensor, norm: nn.BatchNorm2d) -> tuple[torch.Tensor, torch.Tensor]:
@@ -69,5 +82,14 @@ def statistics(z: torch.Tensor, norm: nn.BatchNorm2d) -> tuple[torch.Tensor, tor
         batches.add_(1)
         momentum = 1.0 / batches.item() if norm.momentum is None else norm.momentum
         running_mean.lerp_(mean, momentum)
-        running_var.lerp_(variance * (count / max(1, count - 1)), momentum)
+        running_var.lerp_(variance * (count / (count - 1)), momentum)
     return mean, (variance + norm.eps).rsqrt()
+
+
+def normalization(
+    z: torch.Tensor, gain: torch.Tensor, bias: torch.Tensor, norm: nn.BatchNorm2d
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Mean, reciprocal deviation, scale and shift (C,): the norm of a map is scale * z + shift."""
+    mean, rstd = statistics(z, norm)
+    scale = (gain * rstd).detach()
+    return mean, rstd, scale, (bias - mean * scale).detach()

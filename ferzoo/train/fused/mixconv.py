@@ -15,7 +15,7 @@ from torch import nn
 
 from ...blocks.mixconv import MixConvBottleneck
 from .functions import AttendProject, ExpandMix, Normalize, NormMix
-from .maps import applies
+from .maps import applies, is_depthwise
 
 __all__ = ["NumbaBottleneck", "NumbaStem", "is_stem"]
 
@@ -37,8 +37,9 @@ class NumbaBottleneck(MixConvBottleneck):
         weights = (expand.conv.weight, expand.bn.weight, expand.bn.bias, expand.act.weight)
         mixed, rows, columns = ExpandMix.apply(maps, *weights, self._taps(), expand.bn, parts.mix.convs[0].stride[0])
         gates = self._gates(rows, columns)
-        weights = (project.c.weight, project.bn.weight, project.bn.bias, maps if self.residual else None)
-        out: torch.Tensor = AttendProject.apply(mixed, *gates, *weights, project.bn)
+        residual = maps if self.residual else None
+        affine = (project.bn.weight, project.bn.bias)
+        out: torch.Tensor = AttendProject.apply(mixed, *gates, project.c.weight, *affine, residual, project.bn)
         return out.permute(0, 3, 1, 2)
 
     def _taps(self) -> torch.Tensor:
@@ -86,7 +87,4 @@ def is_stem(module: nn.Module) -> bool:
     first, second = parts.conv, parts.conv_dw
     if type(first) is not ConvNorm or type(second) is not ConvNorm or not isinstance(second.c, nn.Conv2d):
         return False
-    conv, size = second.c, second.c.kernel_size[0]
-    square = size % 2 == 1 and conv.kernel_size == (size, size) and conv.padding == (size // 2, size // 2)
-    plain = conv.stride == conv.dilation == (1, 1) and conv.padding_mode == "zeros"
-    return square and plain and conv.groups == conv.in_channels == conv.out_channels
+    return is_depthwise(second.c) and second.c.stride == second.c.dilation == (1, 1)
