@@ -68,8 +68,9 @@ class Recipe:
         bf16_pointwise: Compute the 1x1 convolutions in bfloat16 and all else in float32; for CPUs with AMX, where
             `amp` is slow.
         fused_blocks: Compute MixConv bottlenecks, and with `amp` the blocks of LANMSFF and MobileFaceNet, by loops that
-            numba compiles, with the widest maps in bfloat16, each on one thread; for CPUs with AMX and one process a
-            core, in place of `compile`. Needs the extra `cpu`; on a GPU nothing changes.
+            numba compiles, with the widest maps in bfloat16, each on one thread, and with `amp` dense convolutions of
+            small maps as matrix products; for CPUs with AMX and one process a core, in place of `compile`. Needs the
+            extra `cpu`; on a GPU nothing changes.
         compile: Use `torch.compile`; each new size compiles for some minutes.
         sync_bn: BatchNorm statistics over all processes, on GPUs.
         threads: CPU threads, 0 for torch's choice.

@@ -61,7 +61,7 @@ def throughput(
         device: `auto` for a GPU where there is one, or `cpu`.
         amp: Compute in bfloat16 where `torch.autocast` does.
         bf16_pointwise: Compute the 1x1 convolutions in bfloat16, in ferzoo's loop alone.
-        fused_blocks: Compute blocks by numba's loops, in ferzoo's loop alone.
+        fused_blocks: As the recipe's `fused_blocks`, in ferzoo's loop alone.
         compile: Use `torch.compile`, in both loops.
         side: Side of the stored images in pixels, 48 as FER-2013's.
         model_kwargs: Further arguments of `create_model`.
@@ -191,7 +191,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--amp", action="store_true", help="bfloat16 autocast")
     parser.add_argument("--bf16-pointwise", action="store_true", help="1x1 convolutions in bfloat16, in ferzoo's loop")
-    parser.add_argument("--fused-blocks", action="store_true", help="blocks by numba's loops, in ferzoo's loop")
+    parser.add_argument("--fused-blocks", action="store_true", help="as the recipe says, in ferzoo's loop")
     parser.add_argument("--compile", action="store_true", help="torch.compile, in both loops")
     parser.add_argument("--side", type=int, default=48, help="side of the stored images")
     print(json.dumps(throughput(**vars(parser.parse_args())), indent=2))
