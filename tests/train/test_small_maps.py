@@ -66,9 +66,7 @@ def test_output_and_gradients(name: str, memory: torch.memory_format, products: 
     found.backward(weight)
     expected.backward(weight.double())
     pairs = {"out": (found, expected), "x": (found_x.grad, expected_x.grad)}
-    pairs |= {
-        key: (p.grad, q.grad) for (key, q), p in zip(plain.named_parameters(), quick.parameters(), strict=True)
-    }
+    pairs |= {key: (p.grad, q.grad) for (key, q), p in zip(plain.named_parameters(), quick.parameters(), strict=True)}
     for key, (value, reference) in pairs.items():
         assert value is not None and reference is not None
         assert (value.double() - reference).norm() < 0.005 * reference.norm(), key
