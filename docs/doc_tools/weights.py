@@ -37,7 +37,7 @@ def results() -> str:
     lines = []
     for c in checkpoints().values():
         for split, m in splits(c).items():
-            for what, part in (("all", m), ("unseen", m.get("unseen"))):
+            for what, part in (("all", m), *((part, m.get(part)) for part in ("unseen", "agreed"))):
                 if part:
                     figures = [part.get(k, "") for k in ("rows", "accuracy", "balanced_accuracy", "macro_f1")]
                     lines.append((f"`{c.name}`", m.get("title", split), what, *figures, f"`{_command(c, split)}`"))

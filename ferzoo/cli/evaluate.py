@@ -151,6 +151,8 @@ def _print(result: dict[str, Any]) -> None:
     rows = [{"rows of": "all", **_figures(result)}]
     if "unseen" in result:
         rows.append({"rows of": "unseen (not in train)", **_figures(result["unseen"])})
+    if "agreed" in result:
+        rows.append({"rows of": "over half of the votes for one class", **_figures(result["agreed"])})
     print_table(rows)
     if "unseen_missing" in result:
         print(f"no figures for rows never trained on: {result['unseen_missing']}")

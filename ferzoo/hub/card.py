@@ -11,7 +11,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from ..registry.config import CFG_DEFAULTS
-from .checks import METRICS
+from .checks import METRICS, PARTS
 from .facts import Facts, title_of
 
 __all__ = ["CONFUSION", "LICENSE", "card_data", "card_text", "measured"]
@@ -46,13 +46,14 @@ for face in predictor("photo.jpg"):
 
 
 def measured(facts: Facts) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """Split, rows and figures of every evaluation: all rows, and those never trained on where they are known."""
+    """Split, rows and figures of every evaluation: all rows, and those of `PARTS` where they are known."""
     for key, found in facts.metrics.items():
         split = str(found.get("title") or (f"{key}, with test-time flip" if found.get("flip") else key))
-        unseen = found.get("unseen")
         yield split, "all rows", found
-        if isinstance(unseen, Mapping) and unseen["rows"]:
-            yield split, "rows never trained on", unseen
+        for part, words in PARTS.items():
+            figures = found.get(part)
+            if isinstance(figures, Mapping) and figures["rows"]:
+                yield split, words, figures
 
 
 def card_data(facts: Facts, terms: bool = False) -> ModelCardData:

@@ -12,7 +12,16 @@ from torch import nn
 
 from ..errors import CheckpointError
 
-__all__ = ["METRICS", "channels_of", "check_classes", "checked_metrics", "class_count", "class_names", "plain"]
+__all__ = [
+    "METRICS",
+    "PARTS",
+    "channels_of",
+    "check_classes",
+    "checked_metrics",
+    "class_count",
+    "class_names",
+    "plain",
+]
 
 #: Key of an evaluation, and its name and its metric type on the Hub. All but the last are in percent.
 METRICS = {
@@ -22,6 +31,8 @@ METRICS = {
     "calibration_error": ("expected calibration error (%)", "ece"),
     "nll": ("negative log-likelihood (nats)", "nll"),
 }
+#: Key and words of the parts of an evaluation that have figures of their own.
+PARTS = {"unseen": "rows never trained on", "agreed": "rows with over half of the votes for one class"}
 #: A first convolution with more inputs may be one that takes a block of pixels apart.
 _MOST_CHANNELS = 4
 
@@ -66,9 +77,10 @@ def checked_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
         where = f"metrics[{str(split)!r}]"
         checked[str(split)] = result = plain(found, where)
         _check(result, where, 1, None)
-        if result.get("unseen") is not None:
-            # There may be no such rows.
-            _check(result["unseen"], f"{where}['unseen']", 0, _length(result))
+        for part in PARTS:
+            if result.get(part) is not None:
+                # There may be no such rows.
+                _check(result[part], f"{where}[{part!r}]", 0, _length(result))
     return checked
 
 

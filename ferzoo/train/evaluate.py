@@ -109,8 +109,9 @@ def evaluate(
     Returns:
         `classes`; `flip`; `size`; `rows`, `accuracy`, `balanced_accuracy`, `macro_f1`, `recall`, `confusion`,
         `calibration_error` and `nll` of all rows; the same under `unseen` where known, or else why not under
-        `unseen_missing`; `angles` where the data has them; `rows_skipped`, and `classes_left_out` and
-        `outputs_left_out` where data and network differ. All but `nll` in percent.
+        `unseen_missing`; under `agreed` those of the rows where over half of the votes name one class, where the data
+        has votes, without recall and confusion; `angles` where the data has them; `rows_skipped`, and
+        `classes_left_out` and `outputs_left_out` where data and network differ. All but `nll` in percent.
 
     Raises:
         DataError: If the data cannot be read, is empty, or shares no class with the network.
@@ -189,6 +190,10 @@ def _figures(
         result["unseen"] = part(unseen)
     elif why:
         result["unseen_missing"] = why
+    shares = faces.targets.max(1)
+    if (shares < 1).any():
+        agreed = part(shares > 0.5)
+        result["agreed"] = {key: value for key, value in agreed.items() if key not in ("recall", "confusion")}
     if faces.angles is not None:
         result["angles"] = accuracy_by_angle(labels, predictions, faces.angles)
     result["rows_skipped"] = shared.skipped

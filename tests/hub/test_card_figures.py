@@ -68,6 +68,7 @@ def test_figures_of_the_same_classes_are_taken(names: Any, found: dict[str, Any]
         ({"test": {**RESULT, "classes": ["a", "b", "c"], "confusion": [[1, 2], [3, 4]]}}, "3 rows of 3"),
         ({"test": {**RESULT, "confusion": [[1, -2], [3, 4]]}}, r"\['confusion'\]"),
         ({"test": {**RESULT, "unseen": {"accuracy": 50}}}, r"\['test'\]\['unseen'\]\['rows'\]"),
+        ({"test": {**RESULT, "agreed": {"accuracy": 50}}}, r"\['test'\]\['agreed'\]\['rows'\]"),
         ({"test": {**RESULT, "classes": ["a"], "unseen": {**RESULT, "confusion": [[1, 0], [0, 1]]}}}, "unseen"),
     ],
 )

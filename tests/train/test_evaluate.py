@@ -42,6 +42,21 @@ def test_calibration_is_that_of_the_softmax() -> None:
     assert found["nll"] == pytest.approx(nll, abs=1e-3)
 
 
+def test_rows_that_most_votes_agree_on() -> None:
+    faces = pictures([0, 1, 2, 3], [0, 1, 3, 3], FERPLUS)
+    assert "agreed" not in evaluate(Brightness(FERPLUS), faces)
+    for row, (share, other) in enumerate([(0.6, 5), (1.0, 1), (0.5, 5), (0.5, 6)]):
+        faces.targets[row] = 0
+        faces.targets[row, faces.labels[row]] = share
+        faces.targets[row, other] += 1 - share
+    found = evaluate(Brightness(FERPLUS), faces)
+    assert (found["rows"], found["accuracy"]) == (4, 75.0)
+    assert (found["agreed"]["rows"], found["agreed"]["accuracy"]) == (2, 100.0)
+    alone = evaluate(Brightness(FERPLUS), faces.take(np.array([0, 1])))
+    assert found["agreed"] == {key: alone[key] for key in found["agreed"]}
+    assert evaluate(Brightness(FERPLUS), faces.take(np.array([2, 3])))["agreed"]["rows"] == 0
+
+
 def test_flip_leaves_the_figures_of_symmetric_pictures() -> None:
     """Averaged, not added: a sum of log-probabilities would look twice as sure."""
     faces = pictures([0.4, 1.6, 3.0], [0, 1, 3], FERPLUS)
