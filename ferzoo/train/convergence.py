@@ -12,7 +12,7 @@ __all__ = ["MAX_FALL", "MIN_ACCURACY", "Trained", "read_trained"]
 
 #: Validation accuracy in percent below which a run does not count as converged.
 MIN_ACCURACY = 75.0
-#: Largest fall of the validation loss over the last tenth of the epochs, two at least, as a fraction of what it was.
+#: Largest fall of the validation loss over the last tenth of the epochs, one at least, as a fraction of what it was.
 MAX_FALL = 0.01
 _NOT = "not converged"
 
@@ -56,12 +56,13 @@ def _unfinished(history: Sequence[Mapping[str, Any]], recipe: Mapping[str, Any])
     # Figures of another input size are of another task.
     last = [entry for entry in history if entry.get("size") == history[-1].get("size")]
     losses = [entry["nll"] for entry in last if isinstance(entry.get("nll"), float)]
-    tail = max(2, len(last) // 10)
+    tail = max(1, len(last) // 10)
     if len(losses) < len(last) or len(losses) <= tail:
         return f"{_NOT}: its history has no validation loss of {tail + 1} epochs at its last size"
     before, after = min(losses[:-tail]), min(losses[-tail:])
     if after < before * (1 - MAX_FALL):
-        return f"{_NOT}: its validation loss fell from {before:.4f} to {after:.4f} in the last {tail} epochs"
+        when = f"{tail} epochs" if tail > 1 else "epoch"
+        return f"{_NOT}: its validation loss fell from {before:.4f} to {after:.4f} in the last {when}"
     best = max(entry.get("accuracy", 0.0) for entry in last)
     if best < MIN_ACCURACY:
         return f"{_NOT}: its validation accuracy is {best:.2f} %, below {MIN_ACCURACY:.0f} %"
