@@ -145,13 +145,19 @@ def test_results_of_a_checkpoint_are_shown(hooks: Any, monkeypatch: pytest.Monke
     confusion[0] = [3, 1, 0, 0, 0, 0, 0, 0]
     figures = {"rows": 4, "accuracy": 75.0, "balanced_accuracy": 75.5, "macro_f1": 85.71}
     metrics = {
-        "validation": {**figures, "confusion": confusion, "flip": True, "unseen": {**figures, "accuracy": 71.25}}
+        "validation": {
+            **figures,
+            "confusion": confusion,
+            "flip": True,
+            "unseen": {**figures, "accuracy": 71.25},
+            "agreed": {**figures, "accuracy": 79.5},
+        }
     }
     item = Checkpoint("lfnsb", "test", "ab" * 32, "ferplus", {"crop_pct": 1.0}, "research", "A test.", metrics=metrics)
     monkeypatch.setattr("doc_tools.weights.checkpoints", lambda: {item.name: item})
     results = hooks.table("results")
     assert "| `lfnsb.test` | validation | all | 4 | 75.0 | 75.5 | 85.71 |" in results
-    assert "| unseen | 4 | 71.25 |" in results
+    assert "| unseen | 4 | 71.25 |" in results and "| agreed | 4 | 79.5 |" in results
     assert "`ferzoo eval lfnsb.test --data FOLDER --split validation --flip`" in results
     matrix = hooks.table("confusion")
     assert "| **neutral** | 3 | 1 | 0 | 0 | 0 | 0 | 0 | 0 | 75.0 |" in matrix

@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the metrics on all rows and on the rows never trained on."""
+    """Print the metrics on all rows, on those never trained on, and on those that most votes agree on."""
     from ..registry.load import load_model
     from ..train.evaluate import evaluate
     from ..train.measured import read_measured
@@ -152,7 +152,7 @@ def _print(result: dict[str, Any]) -> None:
     if "unseen" in result:
         rows.append({"rows of": "unseen (not in train)", **_figures(result["unseen"])})
     if "agreed" in result:
-        rows.append({"rows of": "over half of the votes for one class", **_figures(result["agreed"])})
+        rows.append({"rows of": "agreed (one class has over half of the votes)", **_figures(result["agreed"])})
     print_table(rows)
     if "unseen_missing" in result:
         print(f"no figures for rows never trained on: {result['unseen_missing']}")

@@ -103,7 +103,7 @@ def train_transform(
 
 
 def _tensor(channels: int, grayscale: bool) -> list[Callable[[Any], Any]]:
-    """To a tensor (channels, H, W); equal channels are made one, and repeated when they are a tensor."""
+    """To a tensor (channels, H, W); grey is made once, and repeated as a tensor."""
     if channels == 3 and not grayscale:
         return [_rgb, T.ToTensor()]
     _check_channels(channels)
@@ -111,7 +111,7 @@ def _tensor(channels: int, grayscale: bool) -> list[Callable[[Any], Any]]:
 
 
 class _PadEdge:
-    """Repeat the outermost pixels, as torchvision's `Pad` does in more time."""
+    """Repeat the outermost pixels, as torchvision's `Pad` does, but faster."""
 
     def __init__(self, margin: int) -> None:
         self.margin = margin

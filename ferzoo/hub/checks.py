@@ -32,7 +32,7 @@ METRICS = {
     "nll": ("negative log-likelihood (nats)", "nll"),
 }
 #: Key and words of the parts of an evaluation that have figures of their own.
-PARTS = {"unseen": "rows never trained on", "agreed": "rows with over half of the votes for one class"}
+PARTS = {"unseen": "rows never trained on", "agreed": "rows where one class has over half of the votes"}
 #: A first convolution with more inputs may be one that takes a block of pixels apart.
 _MOST_CHANNELS = 4
 

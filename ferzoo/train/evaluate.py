@@ -1,4 +1,4 @@
-"""Accuracy of a network on faces, on all rows and on those never trained on."""
+"""Accuracy of a network on faces: on all rows, those never trained on, and those that people agree on."""
 
 from __future__ import annotations
 
@@ -109,9 +109,9 @@ def evaluate(
     Returns:
         `classes`; `flip`; `size`; `rows`, `accuracy`, `balanced_accuracy`, `macro_f1`, `recall`, `confusion`,
         `calibration_error` and `nll` of all rows; the same under `unseen` where known, or else why not under
-        `unseen_missing`; under `agreed` those of the rows where over half of the votes name one class, where the data
-        has votes, without recall and confusion; `angles` where the data has them; `rows_skipped`, and
-        `classes_left_out` and `outputs_left_out` where data and network differ. All but `nll` in percent.
+        `unseen_missing`; under `agreed`, where the targets are shares of votes, those of the rows where one class of
+        the data has over half of them, without recall and confusion; `angles` where the data has them; `rows_skipped`,
+        and `classes_left_out` and `outputs_left_out` where data and network differ. All but `nll` in percent.
 
     Raises:
         DataError: If the data cannot be read, is empty, or shares no class with the network.

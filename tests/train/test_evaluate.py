@@ -11,6 +11,7 @@ from measured_networks import CFG, Brightness, pictures
 from PIL import Image
 
 import ferzoo
+from ferzoo.cli.evaluate import _print
 from ferzoo.data.metrics import classification_metrics
 from ferzoo.errors import CheckpointError, DataError, RecipeError, UnknownNameError
 from ferzoo.labels import FER2013, FERPLUS, RAFDB
@@ -55,6 +56,15 @@ def test_rows_that_most_votes_agree_on() -> None:
     alone = evaluate(Brightness(FERPLUS), faces.take(np.array([0, 1])))
     assert found["agreed"] == {key: alone[key] for key in found["agreed"]}
     assert evaluate(Brightness(FERPLUS), faces.take(np.array([2, 3])))["agreed"]["rows"] == 0
+
+
+def test_their_line_of_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    faces = pictures([0, 1, 2], [0, 1, 3], FERPLUS)
+    faces.targets[2] = 0.125
+    _print({"model": "m", "dataset": "ferplus", "split": "validation", **evaluate(Brightness(FERPLUS), faces)})
+    lines = capsys.readouterr().out.splitlines()
+    [row] = [line for line in lines if line.startswith("agreed (one class has over half of the votes)")]
+    assert row.split()[-6:-4] == ["2", "100.0"]
 
 
 def test_flip_leaves_the_figures_of_symmetric_pictures() -> None:

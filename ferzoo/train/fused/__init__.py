@@ -1,4 +1,4 @@
-"""Blocks and layers that a CPU trains quicker, put in the place of those they compute the same as."""
+"""Blocks and layers that train faster on a CPU, put in the place of those they compute the same as."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _UNDER_AMP: dict[type[nn.Module], type[nn.Module]] = {
 
 
 def use_fused_blocks(model: nn.Module, amp: bool) -> int:
-    """Let blocks and layers of a network compute quicker in training, in place, most by numba's loops.
+    """Let blocks and layers of a network compute faster in training, in place, most by numba's loops.
 
     MixConv bottlenecks and LFN's stem always do; with `amp`, where the maps are bfloat16, so do LANMSFF's and
     MobileFaceNet's blocks, 3x3 depthwise convolutions and PWFS, and dense convolutions of small maps as matrix products

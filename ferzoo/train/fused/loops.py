@@ -48,7 +48,8 @@ def moments(z, mean, var):
 def _norm_coefficients(mean, rstd, gain, sums, products, count):
     """The gradient of a BatchNorm's input z is a * g + b * z + d, where g is that of its output; a, b and d, each (C,).
 
-    It is gain * rstd * (g - sums / count - zhat * products / count), sums of g and products of g with zhat.
+    It is gain * rstd * (g - sums / count - zhat * products / count), where `sums` are those of g, and `products` those
+    of g times zhat.
     """
     c, count = len(gain), np.float32(count)
     a, b, d = np.empty(c, np.float32), np.empty(c, np.float32), np.empty(c, np.float32)

@@ -29,12 +29,12 @@ def compiled() -> Any:
 
 
 def applies(layer: nn.Module, x: torch.Tensor, *norms: nn.Module) -> bool:
-    """Whether numba's loops compute a layer: in training, on a CPU, and in no greater precision than float32.
+    """Whether a layer computes its own way: in training, on a CPU, and in no greater precision than float32.
 
     Args:
         layer: The layer.
         x: Its input.
-        norms: Its BatchNorms that the loops compute: each must train too, and have weights.
+        norms: Its BatchNorms that it computes: each must train too, and have weights.
     """
     if not layer.training or x.device.type != "cpu" or x.dtype not in (torch.float32, torch.bfloat16):
         return False
