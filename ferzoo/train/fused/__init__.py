@@ -59,8 +59,8 @@ def _kind(module: nn.Module, amp: bool) -> type[nn.Module] | None:
         return NumbaBottleneck
     if is_stem(module):
         return NumbaStem
-    if amp and type(module) is nn.Conv2d and NumbaDepthwise3x3.fits(module):
-        return NumbaDepthwise3x3
-    if amp and type(module) is nn.Conv2d and MatmulConv2d.fits(module):
-        return MatmulConv2d
-    return _UNDER_AMP.get(type(module)) if amp else None
+    if not amp:
+        return None
+    if type(module) is nn.Conv2d:
+        return next((kind for kind in (NumbaDepthwise3x3, MatmulConv2d) if kind.fits(module)), None)
+    return _UNDER_AMP.get(type(module))

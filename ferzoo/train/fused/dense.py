@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from .maps import applies
+from .maps import applies_in_bfloat16
 
 __all__ = ["MatmulConv2d"]
 
@@ -76,8 +76,7 @@ class MatmulConv2d(nn.Conv2d):
     def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 (PyTorch's name)
         """Return (N, out_channels, H', W') of (N, in_channels, H, W)."""
         padding: Any = self.padding  # a string is left to PyTorch, see `fits`
-        autocast = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
-        if not (autocast and input.dim() == 4 and applies(self, input) and self._pays(input, padding)):
+        if not (input.dim() == 4 and applies_in_bfloat16(self, input) and self._pays(input, padding)):
             return super().forward(input)
         maps = input.permute(0, 2, 3, 1).bfloat16()
         out: torch.Tensor = _Convolve.apply(maps, self.weight, self.stride, padding)

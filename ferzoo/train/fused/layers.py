@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 from ...blocks.conv_bn import ConvBnPReLU
 from ...blocks.pwfs import PWFS, check_thirds
 from ...blocks.two_path import ConvBnReLU
-from .maps import applies, bits, compiled, is_depthwise, normalization, rows_of, tile
+from .maps import applies_in_bfloat16, bits, compiled, is_depthwise, normalization, rows_of, tile
 
 __all__ = ["NumbaConvBnPReLU", "NumbaConvBnReLU", "NumbaDepthwise3x3", "NumbaPWFS"]
 
@@ -116,10 +116,6 @@ def _maps(x: torch.Tensor) -> torch.Tensor:
     return x.permute(0, 2, 3, 1).bfloat16().contiguous()
 
 
-def _applies(layer: nn.Module, x: torch.Tensor, *norms: nn.Module) -> bool:
-    return applies(layer, x, *norms) and torch.is_autocast_enabled("cpu")
-
-
 def _normalized(x: torch.Tensor, norm: nn.BatchNorm2d, slope: torch.Tensor | float) -> torch.Tensor:
     if not isinstance(slope, torch.Tensor):
         slope = torch.full_like(norm.weight.detach(), slope)
@@ -132,7 +128,7 @@ class NumbaConvBnReLU(ConvBnReLU):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return (N, out_chs, H, W) of (N, in_chs, H, W)."""
-        if not _applies(self, x, self.bn):
+        if not applies_in_bfloat16(self, x, self.bn):
             return super().forward(x)
         return _normalized(self.conv(x), self.bn, 0.0 if hasattr(self, "act") else 1.0)
 
@@ -143,7 +139,7 @@ class NumbaConvBnPReLU(ConvBnPReLU):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return (N, out_chs, H', W') of (N, in_chs, H, W)."""
         parts: Any = self  # PyTorch types what a module holds as a tensor or a module
-        if not _applies(self, x, parts.bn):
+        if not applies_in_bfloat16(self, x, parts.bn):
             return super().forward(x)
         return _normalized(parts.conv(x), parts.bn, parts.act.weight)
 
@@ -153,7 +149,7 @@ class NumbaDepthwise3x3(nn.Conv2d):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 (PyTorch's name)
         """Return (N, C, H', W') of (N, C, H, W)."""
-        if not _applies(self, input):
+        if not applies_in_bfloat16(self, input):
             return super().forward(input)
         taps = self.weight.flatten(1).t().contiguous()
         out: torch.Tensor = _Depthwise.apply(_maps(input), taps, self.stride[0], self.dilation[0])
@@ -171,7 +167,7 @@ class NumbaPWFS(PWFS):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return (N, C / 3, H, W) of (N, C, H, W)."""
-        if not _applies(self, x):
+        if not applies_in_bfloat16(self, x):
             return super().forward(x)
         out: torch.Tensor = _TwoLargest.apply(_maps(check_thirds(x)))
         return out.permute(0, 3, 1, 2)

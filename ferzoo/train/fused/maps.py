@@ -9,7 +9,17 @@ from torch import nn
 
 from ...errors import MissingExtraError
 
-__all__ = ["applies", "bits", "compiled", "is_depthwise", "normalization", "rows_of", "statistics", "tile"]
+__all__ = [
+    "applies",
+    "applies_in_bfloat16",
+    "bits",
+    "compiled",
+    "is_depthwise",
+    "normalization",
+    "rows_of",
+    "statistics",
+    "tile",
+]
 
 #: Numbers of a tile at the most: nine of them are 14 KB.
 TILE = 400
@@ -39,6 +49,12 @@ def applies(layer: nn.Module, x: torch.Tensor, *norms: nn.Module) -> bool:
     if not layer.training or x.device.type != "cpu" or x.dtype not in (torch.float32, torch.bfloat16):
         return False
     return all(type(norm) is nn.BatchNorm2d and norm.training and norm.affine for norm in norms)
+
+
+def applies_in_bfloat16(layer: nn.Module, x: torch.Tensor, *norms: nn.Module) -> bool:
+    """Whether a layer computes its own way, and autocast makes the maps bfloat16; arguments as of `applies`."""
+    autocast = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    return autocast and applies(layer, x, *norms)
 
 
 def bits(x: torch.Tensor) -> Any:
