@@ -36,8 +36,11 @@ class CrossAttention(nn.Module):
             attention = head.attention(x)  # type: ignore[operator]
             maps.append(attention)
             vectors.append(head.vector(x, attention))  # type: ignore[operator]
-        heads = torch.stack(vectors, dim=1)
-        return (torch.log_softmax(heads, dim=1) if self.several else heads), torch.stack(maps, dim=1)
+        heads = torch.stack(vectors, dim=-1)
+        if self.several:
+            # Heads come last here: over an axis before it, torch 2.6 overflows in bfloat16 on a CPU.
+            heads = torch.log_softmax(heads, dim=-1)
+        return heads.transpose(1, 2), torch.stack(maps, dim=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the sum over the heads."""
