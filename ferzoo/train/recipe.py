@@ -58,7 +58,8 @@ class Recipe:
         flood: Level under which the loss is turned around (Ishida et al. 2020), 0 for none.
         sam: Radius of sharpness-aware minimisation, 0 for none; doubles the cost of a step.
         ema: Decay of the moving average of the weights, which is then what is measured and kept; 0 for none.
-        teacher: Trained network whose outputs are targets too, a name or a folder; empty for none.
+        teacher: Trained network whose outputs are targets too, a name or a folder; several as ``a + b``, whose
+            probabilities are averaged; empty for none.
         distill: Share of the teacher's targets in the loss, in [0, 1].
         temperature: Temperature of the teacher's targets.
         clip_grad: Largest gradient norm, 0 for none.

@@ -1,57 +1,68 @@
-"""A trained network as teacher (Hinton et al. 2015, arXiv 1503.02531)."""
+"""Trained networks as teacher (Hinton et al. 2015, arXiv 1503.02531)."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
+from ..deploy.fuse import fuse
 from ..errors import RecipeError
 from ..registry.load import load_model
+from ..weights.configs import split_names
 
 __all__ = ["Teacher", "distillation_loss"]
 
 
 class Teacher:
-    """A frozen network that sees the student's batches in its own preprocessing."""
+    """Frozen networks that see the student's batches, each in its own preprocessing."""
 
     def __init__(
-        self, name: str, cfg: dict[str, Any], class_names: tuple[str, ...], device: torch.device | str = "cpu"
+        self, names: str, cfg: dict[str, Any], class_names: tuple[str, ...], device: torch.device | str = "cpu"
     ) -> None:
-        """Load it.
+        """Load them.
 
         Args:
-            name: A name with weights, or a checkpoint folder.
+            names: A name with weights or a checkpoint folder, or several as ``"a + b"``.
             cfg: The student's pretrained cfg, whose normalisation is undone.
             class_names: The student's classes.
-            device: Where it computes.
+            device: Where they compute.
 
         Raises:
-            RecipeError: If its classes are others, or in another order.
+            RecipeError: If the classes of one are others, or in another order.
         """
-        network: Any = load_model(name)
-        self.network = network.eval().requires_grad_(False).to(device)
-        self.cfg, self.student = network.pretrained_cfg, cfg
-        names = tuple(self.cfg.get("label_names") or ())
-        if names != tuple(class_names):
-            raise RecipeError(
-                f"teacher={name} names the classes {', '.join(names) or '(none)'}, the data {', '.join(class_names)}: "
-                f"they must be the same in the same order."
-            )
+        self.student = cfg
+        self.networks: list[Any] = []
+        for name in split_names(names):
+            network: Any = load_model(name)
+            known = tuple(network.pretrained_cfg.get("label_names") or ())
+            if known != tuple(class_names):
+                raise RecipeError(
+                    f"teacher={name} names the classes {', '.join(known) or '(none)'}, the data "
+                    f"{', '.join(class_names)}: they must be the same in the same order."
+                )
+            self.networks.append(fuse(network).requires_grad_(False).to(device))
 
     @torch.no_grad()
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits (N, C) of the student's normalised images (N, c, H, W)."""
-        x = images * _column(self.student["std"], images) + _column(self.student["mean"], images)
-        channels, *size = self.cfg["input_size"]
-        if x.shape[1] != channels:
-            x = x.expand(-1, channels, -1, -1) if x.shape[1] == 1 else x.mean(1, keepdim=True)
-        if list(x.shape[2:]) != list(size):
-            x = F.interpolate(x, size=tuple(size), mode="bilinear", antialias=True, align_corners=False)
-        x = (x - _column(self.cfg["mean"], x)) / _column(self.cfg["std"], x)
-        logits: torch.Tensor = self.network(x)
-        return logits.float()
+        """Log of the mean probabilities (N, C) for the student's normalised images (N, c, H, W)."""
+        pixels = images * _column(self.student["std"], images) + _column(self.student["mean"], images)
+        logits = torch.stack([_logits(network, pixels) for network in self.networks])
+        return logits.log_softmax(2).logsumexp(0) - math.log(len(logits))
+
+
+def _logits(network: Any, x: torch.Tensor) -> torch.Tensor:
+    """Logits (N, C), float32, of pixels (N, c, H, W) in [0, 1], in the network's own channels, size and range."""
+    cfg = network.pretrained_cfg
+    channels, *size = cfg["input_size"]
+    if x.shape[1] != channels:
+        x = x.expand(-1, channels, -1, -1) if x.shape[1] == 1 else x.mean(1, keepdim=True)
+    if list(x.shape[2:]) != list(size):
+        x = F.interpolate(x, size=tuple(size), mode="bilinear", antialias=True, align_corners=False)
+    logits: torch.Tensor = network((x - _column(cfg["mean"], x)) / _column(cfg["std"], x))
+    return logits.float()
 
 
 def _column(values: Any, like: torch.Tensor) -> torch.Tensor:

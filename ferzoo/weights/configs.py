@@ -22,6 +22,7 @@ __all__ = [
     "pin",
     "pinnable",
     "recipe_facts",
+    "split_names",
     "wheel_folder",
 ]
 
@@ -50,7 +51,7 @@ def config_folder() -> Path:
 def recipe_facts(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """What a checkpoint's facts keep of the recipe that it was trained by.
 
-    The fields of `WHERE` are left out. Where `init` or `teacher` is a folder, its last name stays, without the path on
+    The fields of `WHERE` are left out. Of a folder in `init` or `teacher` the last name stays, without the path on
     the machine that it lay on; a name with tag or an ``hf-hub:`` name stays whole.
 
     Args:
@@ -58,10 +59,20 @@ def recipe_facts(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """
     facts = {key: value for key, value in recipe.items() if key not in WHERE}
     for key in _NETWORKS:
-        value = str(facts.get(key, ""))
-        if re.search(r"[/\\]", value) and not re.match("[A-Za-z][A-Za-z_-]+:", value):
-            facts[key] = re.split(r"[/\\]", value.rstrip("/\\"))[-1]
+        if key in facts:
+            facts[key] = " + ".join(_without_path(name) for name in split_names(str(facts[key])))
     return facts
+
+
+def split_names(text: str) -> list[str]:
+    """Names of networks out of ``"a + b"``; a ``+`` without spaces belongs to a name."""
+    return re.split(r"\s+\+\s+", text.strip())
+
+
+def _without_path(name: str) -> str:
+    if re.search(r"[/\\]", name) and not re.match("[A-Za-z][A-Za-z_-]+:", name):
+        return re.split(r"[/\\]", name.rstrip("/\\"))[-1]
+    return name
 
 
 @dataclass(frozen=True)

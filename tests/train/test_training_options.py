@@ -15,7 +15,7 @@ from noise import faces
 
 import ferzoo
 from ferzoo.data.faces import Faces
-from ferzoo.errors import CheckpointError, RecipeError
+from ferzoo.errors import CheckpointError, RecipeError, UnknownNameError
 from ferzoo.labels import FERPLUS
 from ferzoo.train import loop
 from ferzoo.train.batches import class_weights, make_loader, make_mixing
@@ -210,8 +210,8 @@ def test_distillation_is_hintons() -> None:
     assert distillation_loss(student, teacher, 3.0).item() == pytest.approx(expected, rel=1e-5)
 
 
-def write_teacher(folder: Path, names: tuple[str, ...] = FERPLUS) -> Any:
-    torch.manual_seed(3)
+def write_teacher(folder: Path, names: tuple[str, ...] = FERPLUS, seed: int = 3) -> Any:
+    torch.manual_seed(seed)
     model: Any = ferzoo.create_model("lanmsff", num_classes=len(names)).eval()
     cfg = {**model.pretrained_cfg, "num_classes": len(names), "label_names": names, "input_size": (1, 48, 48)}
     folder.mkdir()
@@ -227,9 +227,20 @@ def test_a_teacher_sees_faces_in_its_own_preprocessing(tmp_path: Path) -> None:
     mean, std = (torch.tensor(student[k]).view(1, 3, 1, 1) for k in ("mean", "std"))
     seen = teacher((grey.expand(-1, 3, -1, -1) - mean) / std)
     with torch.no_grad():
-        assert torch.allclose(seen, model((grey - 0.5) / 0.5), atol=1e-4)
+        assert torch.allclose(seen, model((grey - 0.5) / 0.5).log_softmax(1), atol=1e-4)
     assert teacher(torch.randn(2, 3, 32, 40)).shape == (2, 8)
-    assert not any(p.requires_grad for p in teacher.network.parameters())
+    assert not any(p.requires_grad for network in teacher.networks for p in network.parameters())
+
+
+def test_several_teachers_give_their_mean_probabilities(tmp_path: Path) -> None:
+    models = [write_teacher(tmp_path / str(seed), seed=seed) for seed in range(3)]
+    teacher = Teacher(" + ".join(str(tmp_path / str(seed)) for seed in range(3)), CFG, FERPLUS)
+    normalised = torch.rand(4, 1, 48, 48) * 2 - 1
+    with torch.no_grad():
+        expected = torch.stack([model(normalised).softmax(1) for model in models]).mean(0)
+    assert torch.allclose(teacher(normalised.expand(-1, 3, -1, -1)).exp(), expected, atol=1e-5)
+    with pytest.raises(UnknownNameError, match="nobody"):
+        Teacher(f"{tmp_path / '0'} + nobody", CFG, FERPLUS)
 
 
 def test_a_student_learns_from_its_teacher(tmp_path: Path, splits: dict[str, Faces]) -> None:

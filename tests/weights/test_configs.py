@@ -114,6 +114,7 @@ def test_a_checkout_has_its_descriptions_beside_the_package(package: Path) -> No
         ("runs/fast/", "fast"),
         ("~/runs/fast", "fast"),
         ("C:\\runs\\fast", "fast"),
+        ("~/runs/fast + lfnsb.ferplus  + D:\\a+b", "fast + lfnsb.ferplus + a+b"),
     ],
 )
 def test_a_recipe_keeps_no_path(init: str, kept: str) -> None:
