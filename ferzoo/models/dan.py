@@ -38,7 +38,7 @@ class CrossAttention(nn.Module):
             vectors.append(head.vector(x, attention))  # type: ignore[operator]
         heads = torch.stack(vectors, dim=-1)
         if self.several:
-            # Heads come last here: over an axis before it, torch 2.6 overflows in bfloat16 on a CPU.
+            # Over an axis that is not the last, torch 2.6 overflows in bfloat16 on a CPU.
             heads = torch.log_softmax(heads, dim=-1)
         return heads.transpose(1, 2), torch.stack(maps, dim=1)
 

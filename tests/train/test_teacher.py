@@ -1,0 +1,78 @@
+"""Teachers: what they see, what they give, and a student that learns from them."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from noise import faces
+
+import ferzoo
+from ferzoo.errors import RecipeError, UnknownNameError
+from ferzoo.labels import FERPLUS
+from ferzoo.train.checkpoint import write_checkpoint
+from ferzoo.train.loop import Run
+from ferzoo.train.recipe import Recipe
+from ferzoo.train.teacher import Teacher, distillation_loss
+
+CFG = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
+
+
+def test_distillation_is_hintons() -> None:
+    student, teacher = torch.randn(5, 8, dtype=torch.float64), torch.randn(5, 8, dtype=torch.float64)
+    expected = 0.0
+    for s, t in zip((student / 3).exp(), (teacher / 3).exp(), strict=True):
+        expected -= sum(float(t[c] / t.sum()) * float((s[c] / s.sum()).log()) for c in range(8)) * 9 / 5
+    assert distillation_loss(student, teacher, 3.0).item() == pytest.approx(expected, rel=1e-5)
+
+
+def write_teacher(folder: Path, names: tuple[str, ...] = FERPLUS, seed: int = 3) -> Any:
+    torch.manual_seed(seed)
+    model: Any = ferzoo.create_model("lanmsff", num_classes=len(names)).eval()
+    cfg = {**model.pretrained_cfg, "num_classes": len(names), "label_names": names, "input_size": (1, 48, 48)}
+    folder.mkdir()
+    write_checkpoint(folder, model, cfg, {})
+    return model
+
+
+def test_a_teacher_sees_faces_in_its_own_preprocessing(tmp_path: Path) -> None:
+    model = write_teacher(tmp_path / "teacher")
+    student = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+    teacher = Teacher(str(tmp_path / "teacher"), student, FERPLUS)
+    grey = torch.rand(2, 1, 48, 48)
+    mean, std = (torch.tensor(student[k]).view(1, 3, 1, 1) for k in ("mean", "std"))
+    seen = teacher((grey.expand(-1, 3, -1, -1) - mean) / std)
+    with torch.no_grad():
+        assert torch.allclose(seen, model((grey - 0.5) / 0.5).log_softmax(1), atol=1e-4)
+    assert teacher(torch.randn(2, 3, 32, 40)).shape == (2, 8)
+    assert not any(p.requires_grad for network in teacher.networks for p in network.parameters())
+
+
+def test_several_teachers_give_their_mean_probabilities(tmp_path: Path) -> None:
+    models = [write_teacher(tmp_path / str(seed), seed=seed) for seed in range(3)]
+    teacher = Teacher(" + ".join(str(tmp_path / str(seed)) for seed in range(3)), CFG, FERPLUS)
+    normalised = torch.rand(4, 1, 48, 48) * 2 - 1
+    with torch.no_grad():
+        expected = torch.stack([model(normalised).softmax(1) for model in models]).mean(0)
+    assert torch.allclose(teacher(normalised.expand(-1, 3, -1, -1)).exp(), expected, atol=1e-5)
+    with pytest.raises(UnknownNameError, match="nobody"):
+        Teacher(f"{tmp_path / '0'} + nobody", CFG, FERPLUS)
+
+
+def test_a_student_learns_from_its_teacher(tmp_path: Path) -> None:
+    splits = {"train": faces(24, 0), "validation": faces(16, 1)}
+    base = Recipe(model="test_resnet", epochs=2, batch_size=8, sizes={0: 32}, lr=1e-3, device="cpu")
+    write_teacher(tmp_path / "teacher")
+    options = {"teacher": str(tmp_path / "teacher"), "distill": 0.75, "temperature": 2.0}
+    run = Run(dataclasses.replace(base, out=str(tmp_path / "run"), **options), splits)
+    x = torch.randn(8, 3, 32, 32)
+    loss = run.objective(x, torch.eye(8)).item()
+    last = run.objective.loss.last
+    assert loss == pytest.approx(0.25 * last["ce"].item() + 0.75 * last["teacher"].item(), rel=1e-5)
+    assert list(run.step_epoch()["terms"]) == ["ce", "teacher"]
+    write_teacher(tmp_path / "other", FERPLUS[::-1])
+    with pytest.raises(RecipeError, match="they must be the same in the same order"):
+        Run(dataclasses.replace(base, out=str(tmp_path / "no"), teacher=str(tmp_path / "other")), splits)
