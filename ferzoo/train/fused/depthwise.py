@@ -32,44 +32,69 @@ def _product3(source, y, dilation, weight, out):
 
 
 @njit(**OPTIONS)
-def _correlate3(rows, source, dilation, out):
-    """Add to out (9, tile, C) the products of rows (H, W * C) with what each tap of a 3x3 kernel sees of source.
+def _product(source, y, size, weight, out):
+    """As `_product3` for any odd size, undilated: source (H, W + size - 1, C), weights (size * size, tile, C)."""
+    if size == 3:
+        _product3(source, y, 1, weight, out)
+        return
+    c, tile = source.shape[2], weight.shape[1] * source.shape[2]
+    taps = weight.reshape(size * size, tile)
+    out[:] = 0
+    for first in range(0, len(out), tile):
+        to = out[first : first + tile]
+        for u in range(size):
+            line = source[y + u].reshape(-1)[first:]
+            w0 = taps[u * size]
+            for t in range(tile):
+                to[t] += w0[t] * line[t]
+            for v in range(1, size, 2):
+                w1, w2, a1, a2 = taps[u * size + v], taps[u * size + v + 1], line[v * c :], line[(v + 1) * c :]
+                for t in range(tile):
+                    to[t] += w1[t] * a1[t] + w2[t] * a2[t]
 
-    The source has a border: (H + 2 * dilation, W + 2 * dilation, C).
+
+@njit(**OPTIONS)
+def _correlate(rows, source, size, dilation, out):
+    """Add to out (size * size, tile, C) the products of rows (H, W * C) with what each tap of a kernel sees of source.
+
+    The source has a border of dilation * (size // 2) on each side: (H + border, W + border, C).
     """
     height, span = rows.shape
     c, tile = dilation * source.shape[2], out.shape[1] * out.shape[2]
-    flat, sums = source.reshape(source.shape[0], -1), out.reshape(9, tile)
+    flat, sums = source.reshape(source.shape[0], -1), out.reshape(size * size, tile)
     for y in range(0, height - height % 4, 4):
         for first in range(0, span, tile):
             r0, r1, r2, r3 = rows[y, first:], rows[y + 1, first:], rows[y + 2, first:], rows[y + 3, first:]
-            for u in range(3):
+            for u in range(size):
                 line = y + u * dilation
-                for v in range(3):
-                    to, at = sums[3 * u + v], first + v * c
+                for v in range(size):
+                    to, at = sums[size * u + v], first + v * c
                     a0, a1, a2, a3 = flat[line, at:], flat[line + 1, at:], flat[line + 2, at:], flat[line + 3, at:]
                     for t in range(tile):
                         to[t] += r0[t] * a0[t] + r1[t] * a1[t] + r2[t] * a2[t] + r3[t] * a3[t]
     for y in range(height - height % 4, height):
         for first in range(0, span, tile):
             r0 = rows[y, first:]
-            for u in range(3):
-                for v in range(3):
-                    to, a0 = sums[3 * u + v], flat[y + u * dilation, first + v * c :]
+            for u in range(size):
+                for v in range(size):
+                    to, a0 = sums[size * u + v], flat[y + u * dilation, first + v * c :]
                     for t in range(tile):
                         to[t] += r0[t] * a0[t]
 
 
 @njit(**OPTIONS)
-def _activate(z, scale, shift, slope, stride, pad, out):
-    """prelu(scale * z + shift) of one face into a zero border, columns of one parity (of a stride) side by side."""
-    height, width, c = z.shape
+def _activate(z, first, scale, shift, slope, stride, pad, out):
+    """prelu(scale * z + shift) of a slice of channels into a zero border, columns of one parity (of a stride) together.
+
+    The slice begins at `first` and is as wide as `out`, which holds one face.
+    """
+    height, width, c = z.shape[0], z.shape[1], out.shape[3]
     one = np.float32(1)
     for y in range(height):
         for x in range(width):
-            to = out[(x + pad) % stride, y + pad, (x + pad) // stride]
+            source, to = z[y, x][first : first + c], out[(x + pad) % stride, y + pad, (x + pad) // stride]
             for k in range(c):
-                v = scale[k] * widen(z[y, x, k]) + shift[k]
+                v = scale[k] * widen(source[k]) + shift[k]
                 to[k] = v * (one if v > 0 else slope[k])
 
 
@@ -79,27 +104,27 @@ def _buffer(height, width, c, stride, pad):
 
 
 @njit(**OPTIONS)
-def depthwise(z, scale, shift, slope, weight, size, stride, out, rows, columns):
-    """Depthwise convolution of prelu(scale * z + shift), and the means of its rows and columns.
+def depthwise(z, first, scale, shift, slope, weight, size, stride, out, rows, columns):
+    """Depthwise convolution of prelu(scale * z + shift), and the means of its rows and columns, for some channels.
 
-    The weights are (size * size, tile, C), repeated over `tile` columns, which divide the width of the output.
+    The weights are (size * size, tile, C), repeated over `tile` columns, which divide the width of the output; theirs
+    are the C channels of each array from `first` on.
     """
-    n, height, width, c = z.shape
-    h_out, w_out, tile = out.shape[1], out.shape[2], weight.shape[1]
-    pad, long = size // 2, tile * c
+    n, height, width = z.shape[:3]
+    h_out, w_out, tile, c = out.shape[1], out.shape[2], weight.shape[1], weight.shape[2]
+    last, pad, long = first + c, size // 2, tile * c
+    scales, shifts, slopes = scale[first:last], shift[first:last], slope[first:last]
     a = _buffer(height, width, c, stride, pad)
-    span = w_out * c
-    acc = np.empty(span, np.float32)
-    column = np.empty(span, np.float32)
-    simple = size == 3 and stride == 1
+    acc = np.empty(w_out * c, np.float32)
     taps = weight.reshape(size * size, long)
     w_inv, h_inv = np.float32(1) / np.float32(w_out), np.float32(1) / np.float32(h_out)
     for i in range(n):
-        _activate(z[i], scale, shift, slope, stride, pad, a)
-        column[:] = 0
+        _activate(z[i], first, scales, shifts, slopes, stride, pad, a)
+        for x in range(w_out):
+            columns[i, x][first:last] = 0
         for y in range(h_out):
-            if simple:
-                _product3(a[0], y, 1, weight, acc)
+            if stride == 1:
+                _product(a[0], y, size, weight, acc)
             else:
                 acc[:] = 0
                 for x in range(0, w_out, tile):
@@ -110,89 +135,93 @@ def depthwise(z, scale, shift, slope, weight, size, stride, out, rows, columns):
                             tap = taps[u * size + v]
                             for t in range(long):
                                 part[t] += tap[t] * line[t]
-            to = out[i, y].reshape(-1)
-            for t in range(span):
-                to[t] = narrow(acc[t])
-                column[t] += acc[t]
-            row = rows[i, y]
+            row = rows[i, y][first:last]
             row[:] = 0
             for x in range(w_out):
-                part = acc[x * c : x * c + c]
+                part, to, column = acc[x * c : x * c + c], out[i, y, x][first:last], columns[i, x][first:last]
                 for k in range(c):
+                    to[k] = narrow(part[k])
                     row[k] += part[k] * w_inv
-        to_columns = columns[i].reshape(-1)
-        for t in range(span):
-            to_columns[t] = column[t] * h_inv
+                    column[k] += part[k] * h_inv
+
+
+@njit(**OPTIONS)
+def _spread(lines, taps, size, stride, tile, a, d, g_taps):
+    """Gradients of a strided convolution: of what it read, to `d`, and of its taps; `lines` are that of its output."""
+    c = a.shape[3]
+    long = tile * c
+    d[:] = 0
+    for y in range(lines.shape[0]):
+        for x in range(0, lines.shape[1] // c, tile):
+            row = lines[y, x * c :]
+            for u in range(size):
+                for v in range(size):
+                    at, line = (v // stride + x) * c, y * stride + u
+                    taken = a[v % stride, line].reshape(-1)[at:]
+                    given = d[v % stride, line].reshape(-1)[at:]
+                    tap, g_tap = taps[u * size + v], g_taps[u * size + v]
+                    for t in range(long):
+                        given[t] += row[t] * tap[t]
+                    for t in range(long):
+                        g_tap[t] += row[t] * taken[t]
 
 
 @njit(**OPTIONS)
 def depthwise_backward(
-    z, scale, shift, slope, mean, rstd, weight, size, stride, g, g_rows, g_columns, out,
+    z, first, scale, shift, slope, mean, rstd, weight, size, stride, g, g_rows, g_columns, out,
     g_weight, g_slope, sums, products,
 ):  # fmt: skip
     """Gradients of `depthwise`: `out` is that of the BatchNorm's output, of which sums are taken along."""
-    n, height, width, c = z.shape
-    h_out, w_out, tile = g.shape[1], g.shape[2], weight.shape[1]
-    pad, long = size // 2, tile * c
+    n, height, width = z.shape[:3]
+    h_out, w_out, tile, c = g.shape[1], g.shape[2], weight.shape[1], weight.shape[2]
+    last, pad, span = first + c, size // 2, w_out * c
+    scales, shifts, slopes = scale[first:last], shift[first:last], slope[first:last]
+    means, rstds = mean[first:last], rstd[first:last]
     a, d = _buffer(height, width, c, stride, pad), _buffer(height, width, c, stride, pad)
-    span = w_out * c
-    simple = size == 3 and stride == 1
     lines = np.empty((h_out, span), np.float32)
-    border = np.zeros((height + 2, width + 2, c), np.float32)
-    taps, g_taps, flipped = weight.reshape(size * size, long), g_weight.reshape(size * size, long), weight[::-1].copy()
+    border = np.zeros((height + 2 * pad, width + 2 * pad, c), np.float32)
+    taps, g_taps = weight.reshape(size * size, tile * c), g_weight.reshape(size * size, tile * c)
+    flipped = weight[::-1].copy()
     one, zero = np.float32(1), np.float32(0)
     w_inv, h_inv = np.float32(1) / np.float32(w_out), np.float32(1) / np.float32(h_out)
     s, q, r = np.empty(c, np.float32), np.empty(c, np.float32), np.empty(c, np.float32)
     for i in range(n):
-        _activate(z[i], scale, shift, slope, stride, pad, a)
-        columns = g_columns[i].reshape(-1)
+        _activate(z[i], first, scales, shifts, slopes, stride, pad, a)
         for y in range(h_out):
-            row, of_row = lines[y], g_rows[i, y]
+            row, of_row = lines[y], g_rows[i, y][first:last]
             for x in range(w_out):
-                part, source, of_column = row[x * c : x * c + c], g[i, y, x], columns[x * c :]
+                part, source = row[x * c : x * c + c], g[i, y, x][first:last]
+                of_column = g_columns[i, x][first:last]
                 for k in range(c):
                     part[k] = widen(source[k]) + of_row[k] * w_inv + of_column[k] * h_inv
-        if simple:
-            _correlate3(lines, a[0], 1, g_weight)
+        if stride == 1:
+            _correlate(lines, a[0], size, 1, g_weight)
             for y in range(height):
-                border[y + 1].reshape(-1)[c : c + span] = lines[y]
+                border[y + pad].reshape(-1)[pad * c : pad * c + span] = lines[y]
             for y in range(height):
-                _product3(border, y, 1, flipped, d[0, y + 1].reshape(-1)[c : c + span])
+                _product(border, y, size, flipped, d[0, y + pad].reshape(-1)[pad * c : pad * c + span])
         else:
-            d[:] = 0
-            for y in range(h_out):
-                for x in range(0, w_out, tile):
-                    row = lines[y, x * c :]
-                    for u in range(size):
-                        for v in range(size):
-                            first, line = (v // stride + x) * c, y * stride + u
-                            taken = a[v % stride, line].reshape(-1)[first:]
-                            given = d[v % stride, line].reshape(-1)[first:]
-                            tap, g_tap = taps[u * size + v], g_taps[u * size + v]
-                            for t in range(long):
-                                given[t] += row[t] * tap[t]
-                            for t in range(long):
-                                g_tap[t] += row[t] * taken[t]
+            _spread(lines, taps, size, stride, tile, a, d, g_taps)
         s[:] = 0
         q[:] = 0
         r[:] = 0
         for y in range(height):
             for x in range(width):
                 grad = d[(x + pad) % stride, y + pad, (x + pad) // stride]
-                source, to = z[i, y, x], out[i, y, x]
+                source, to = z[i, y, x][first:last], out[i, y, x][first:last]
                 for k in range(c):
                     raw = widen(source[k])
-                    v = scale[k] * raw + shift[k]
+                    v = scales[k] * raw + shifts[k]
                     t = grad[k]
                     r[k] += zero if v > 0 else t * v
-                    t *= one if v > 0 else slope[k]
+                    t *= one if v > 0 else slopes[k]
                     s[k] += t
-                    q[k] += t * ((raw - mean[k]) * rstd[k])
+                    q[k] += t * ((raw - means[k]) * rstds[k])
                     to[k] = narrow(t)
         for k in range(c):
-            sums[k] += s[k]
-            products[k] += q[k]
-            g_slope[k] += r[k]
+            sums[first + k] += s[k]
+            products[first + k] += q[k]
+            g_slope[first + k] += r[k]
 
 
 @njit(**OPTIONS)
@@ -235,7 +264,7 @@ def depthwise3_backward(x, weight, dilation, g, out, g_weight):
         _widen_inside(g[i], dilation, b)
         for y in range(height):
             lines[y] = b[y + dilation].reshape(-1)[dilation * c : (dilation + width) * c]
-        _correlate3(lines, a, dilation, g_weight)
+        _correlate(lines, a, 3, dilation, g_weight)
         for y in range(height):
             _product3(b, y, dilation, flipped, acc)
             to = out[i, y].reshape(-1)

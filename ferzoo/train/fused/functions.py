@@ -6,6 +6,7 @@ along what BatchNorm's backward needs.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -22,38 +23,49 @@ def _mix_normalized(
     gain: torch.Tensor,
     bias: torch.Tensor,
     slope: torch.Tensor,
-    taps: torch.Tensor,
+    taps: Sequence[torch.Tensor],
     norm: nn.BatchNorm2d,
     stride: int,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, tuple[torch.Tensor, ...]]:
-    """Depthwise convolution of a normalised and activated map, the means of its rows and columns, and what is saved."""
+    """Depthwise convolutions of a normalised and activated map, the means of rows and columns, and what is saved."""
     n, height, width, channels = z.shape
-    size = round(taps.shape[0] ** 0.5)
     mean, rstd, scale, shift = normalization(z, gain, bias, norm)
     h_out, w_out = -(-height // stride), -(-width // stride)
-    tiled = tile(taps, w_out)
+    tiled = [tile(part.detach(), w_out) for part in taps]
     out = torch.empty(n, h_out, w_out, channels, dtype=torch.bfloat16)
     rows, columns = torch.empty(n, h_out, channels), torch.empty(n, w_out, channels)
-    read = (t.detach().numpy() for t in (scale, shift, slope, tiled))
-    compiled().depthwise(bits(z), *read, size, stride, bits(out), rows.numpy(), columns.numpy())
-    return out, rows, columns, (mean, rstd, gain, scale, shift, slope, tiled)
+    read = [t.detach().numpy() for t in (scale, shift, slope)]
+    written = (bits(out), rows.numpy(), columns.numpy())
+    for first, size, part in _slices(tiled):
+        compiled().depthwise(bits(z), first, *read, part.numpy(), size, stride, *written)
+    return out, rows, columns, (mean, rstd, gain, scale, shift, slope, *tiled)
+
+
+def _slices(tiled: Sequence[torch.Tensor]) -> Iterator[tuple[int, int, torch.Tensor]]:
+    """First channel, kernel size and taps (size * size, tile, C) of each slice of the channels."""
+    first = 0
+    for part in tiled:
+        yield first, round(part.shape[0] ** 0.5), part
+        first += part.shape[2]
 
 
 def _mix_normalized_backward(
     saved: tuple[torch.Tensor, ...], stride: int, g: torch.Tensor, g_rows: torch.Tensor, g_columns: torch.Tensor
 ) -> tuple[torch.Tensor, ...]:
-    """Gradients of the map, gain, bias, slope and taps."""
-    z, mean, rstd, gain, scale, shift, slope, tiled = saved
-    channels, size = z.shape[-1], round(tiled.shape[0] ** 0.5)
-    g_z, g_tiled = torch.empty_like(z), torch.zeros_like(tiled)
+    """Gradients of the map, gain, bias, slope and of each slice's taps."""
+    z, mean, rstd, gain, scale, shift, slope, *tiled = saved
+    channels = z.shape[-1]
+    g_z, g_tiled = torch.empty_like(z), [torch.zeros_like(part) for part in tiled]
     g_slope, sums, products = torch.zeros(channels), torch.zeros(channels), torch.zeros(channels)
-    read = (t.detach().numpy() for t in (scale, shift, slope, mean, rstd, tiled))
+    read = [t.detach().numpy() for t in (scale, shift, slope, mean, rstd)]
     given = (bits(g.contiguous()), g_rows.contiguous().numpy(), g_columns.contiguous().numpy(), bits(g_z))
-    written = (t.numpy() for t in (g_tiled, g_slope, sums, products))
-    compiled().depthwise_backward(bits(z), *read, size, stride, *given, *written)
+    written = [t.numpy() for t in (g_slope, sums, products)]
+    for (first, size, part), g_part in zip(_slices(tiled), g_tiled, strict=True):
+        of_taps = (part.numpy(), size, stride)
+        compiled().depthwise_backward(bits(z), first, *read, *of_taps, *given, g_part.numpy(), *written)
     of_norm = (t.detach().numpy() for t in (mean, rstd, gain, sums, products))
     compiled().affine_backward(bits(rows_of(g_z)), bits(rows_of(z)), *of_norm)
-    return g_z, products, sums, g_slope, g_tiled.sum(1)
+    return g_z, products, sums, g_slope, *(part.sum(1) for part in g_tiled)
 
 
 def _normalize(
@@ -78,7 +90,7 @@ def _normalize_backward(
 
 
 class ExpandMix(torch.autograd.Function):
-    """1x1 convolution, BatchNorm, PReLU and depthwise convolution, with the means of its rows and columns."""
+    """1x1 convolution, BatchNorm, PReLU and depthwise convolutions, with the means of their rows and columns."""
 
     @staticmethod
     def forward(  # type: ignore[override]
@@ -88,11 +100,11 @@ class ExpandMix(torch.autograd.Function):
         gain: torch.Tensor,
         bias: torch.Tensor,
         slope: torch.Tensor,
-        taps: torch.Tensor,
         norm: nn.BatchNorm2d,
         stride: int,
+        *taps: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Take x (N, H, W, C), the weights and the taps (size * size, hidden)."""
+        """Take x (N, H, W, C), the weights, and the taps (size * size, c) of each slice of the hidden channels."""
         n, height, width, channels = x.shape
         hidden = expand.shape[0]
         pixels, matrix = x.reshape(-1, channels).bfloat16(), expand.flatten(1).bfloat16()
@@ -110,11 +122,11 @@ class ExpandMix(torch.autograd.Function):
         """Gradients of the map and the weights."""
         pixels, matrix, z, *saved = ctx.saved_tensors  # once: a checkpoint gives them but once
         found = _mix_normalized_backward((z, *saved), ctx.stride, g, g_rows, g_columns)
-        g_z, g_gain, g_bias, g_slope, g_taps = found
+        g_z, g_gain, g_bias, g_slope, *g_taps = found
         flat = g_z.view(-1, z.shape[-1])
         g_x = (flat @ matrix).float().view(*z.shape[:3], -1)
         g_expand = (flat.t() @ pixels).float()[..., None, None]
-        return g_x, g_expand, g_gain, g_bias, g_slope, g_taps, None, None
+        return g_x, g_expand, g_gain, g_bias, g_slope, None, None, *g_taps
 
 
 class NormMix(torch.autograd.Function):
@@ -126,7 +138,7 @@ class NormMix(torch.autograd.Function):
     ) -> torch.Tensor:
         """Take the taps (size * size, C)."""
         z, slope = x.bfloat16(), torch.ones_like(gain)
-        out, _, _, saved = _mix_normalized(z, gain, bias, slope, taps, norm, 1)
+        out, _, _, saved = _mix_normalized(z, gain, bias, slope, [taps], norm, 1)
         ctx.save_for_backward(z, *saved)
         return out
 

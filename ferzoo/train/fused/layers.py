@@ -35,7 +35,7 @@ class _Depthwise(torch.autograd.Function):
             compiled().depthwise3(bits(x), tiled.numpy(), dilation, bits(out))
         else:
             means = (torch.empty(n, h_out, channels).numpy(), torch.empty(n, w_out, channels).numpy())
-            compiled().depthwise(bits(x), *_identity(channels), tiled.numpy(), 3, stride, bits(out), *means)
+            compiled().depthwise(bits(x), 0, *_identity(channels), tiled.numpy(), 3, stride, bits(out), *means)
         ctx.save_for_backward(x, tiled)
         ctx.stride, ctx.dilation = stride, dilation
         return out
@@ -53,7 +53,7 @@ class _Depthwise(torch.autograd.Function):
             one, zero, _ = _identity(channels)
             means = (torch.zeros(*g.shape[:2], channels).numpy(), torch.zeros(len(g), g.shape[2], channels).numpy())
             unused = (torch.zeros(channels).numpy() for _ in range(3))
-            read = (bits(x), one, zero, one, zero, one, tiled.numpy(), 3, ctx.stride, bits(g), *means)
+            read = (bits(x), 0, one, zero, one, zero, one, tiled.numpy(), 3, ctx.stride, bits(g), *means)
             compiled().depthwise_backward(*read, bits(g_x), g_tiled.numpy(), *unused)
         return g_x, g_tiled.sum(1), None, None
 

@@ -35,20 +35,14 @@ class NumbaBottleneck(MixConvBottleneck):
         parts: Any = self
         expand, project = parts.expand, parts.project
         weights = (expand.conv.weight, expand.bn.weight, expand.bn.bias, expand.act.weight)
-        mixed, rows, columns = ExpandMix.apply(maps, *weights, self._taps(), expand.bn, parts.mix.convs[0].stride[0])
+        convs = parts.mix.convs
+        taps = (conv.weight.flatten(1).t().contiguous() for conv in convs)
+        mixed, rows, columns = ExpandMix.apply(maps, *weights, expand.bn, convs[0].stride[0], *taps)
         gates = self._gates(rows, columns)
         residual = maps if self.residual else None
         affine = (project.bn.weight, project.bn.bias)
         out: torch.Tensor = AttendProject.apply(mixed, *gates, project.c.weight, *affine, residual, project.bn)
         return out.permute(0, 3, 1, 2)
-
-    def _taps(self) -> torch.Tensor:
-        """Weights (size * size, hidden), smaller kernels in the middle of the largest."""
-        convs: Any = self.mix.convs
-        weights = [conv.weight for conv in convs]
-        size = max(w.shape[-1] for w in weights)
-        padded = [F.pad(w, [(size - w.shape[-1]) // 2] * 4).flatten(1) for w in weights]
-        return torch.cat(padded).t().contiguous()
 
     def _gates(self, rows: torch.Tensor, columns: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Gates (N, H, C) and (N, W, C): `CoordAtt.gates` with the channels last."""
