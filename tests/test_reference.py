@@ -31,7 +31,7 @@ INTERNAL = {
     "data": "affectnet fer2013 fer2013_tables ferplus.COUNTS ferplus.FERPLUS_DATASET ferplus.ROWS image_folder kdef "
     "layouts libraries processors rafdb separation",
     "deploy": "bench.turns bench_files bench_gpu bench_networks bench_process bench_runtimes bench_start bench_worker "
-    "bench_summary.machine bench_summary.percentiles bench_summary.relate bench_summary.remarks export.FACE "
+    "printed bench_summary.machine bench_summary.percentiles bench_summary.relate bench_summary.remarks export.FACE "
     "export.LIMIT quiet",
     "hub": "checks client there",
     "losses": "cosine_harmony.FORMS",

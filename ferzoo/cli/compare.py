@@ -62,13 +62,14 @@ def _print(rows: list[dict[str, Any]]) -> None:
                 "model": row["model"],
                 "input": "x".join(map(str, row["input"])),
                 "parameters": f"{row['parameters']:>12,}",
-                "paper's": "" if row["paper_parameters"] is None else f"{row['paper_parameters'] / 1e6:>6.2f} M",
                 "MFLOPs": round(row["flops"] / 1e6, 1),
-                "paper's MFLOPs": "" if row["paper_flops"] is None else f"{row['paper_flops'] / 1e6:>14,.1f}",
+                "as in the paper": _size(row["parameters_as_printed"], row["flops_as_printed"]),
+                "printed there": _size(row["paper_parameters"], row["paper_flops"]),
                 "latency ms": row["latency_ms"],
                 "accuracy %": "" if row["accuracy"] is None else f"{row['accuracy']:>10.2f}",
                 "unseen %": "" if row["accuracy_unseen"] is None else f"{row['accuracy_unseen']:>8.2f}",
                 "faces seen": "" if row["faces_seen"] is None else f"{row['faces_seen']:>10,}",
+                "loss fell %": "" if row["loss_fall"] is None else f"{row['loss_fall']:>11.1f}",
                 "on": f"{row['data'] or ''}{', flip' if row['flip'] else ''}",
                 "from": row["measured"] or "",
             }
@@ -77,7 +78,14 @@ def _print(rows: list[dict[str, Any]]) -> None:
     )
     threads = f"{rows[0]['threads']} CPU thread{'s' if rows[0]['threads'] > 1 else ''}"
     print(f"\nlatency: median of one image, batch of one, float32, eager, {threads}, on this machine")
-    print("paper's: as printed, at the paper's own input size and class count (`ferzoo info` measures there)")
+    print("as in the paper: parameters and multiply-adds measured at the paper's input size and class count")
+    if any(row["loss_fall"] is not None for row in rows):
+        print("loss fell: the validation loss, in the last two epochs of the run")
     for row in rows:
         if row["note"]:
             print(f"{row['model']}: {row['note']}")
+
+
+def _size(parameters: float | None, flops: float | None) -> str:
+    parts = [f"{parameters / 1e6:.2f} M"] if parameters else []
+    return ", ".join([*parts, *([f"{flops / 1e6:,.1f} MFLOPs"] if flops else [])])

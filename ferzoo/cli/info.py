@@ -28,8 +28,8 @@ def describe(name: str, latency: bool = False) -> dict[str, Any]:
         name: Name of a model, checkpoint folder, or hf-hub:org/repo.
         latency: Also time one image.
     """
+    from ..deploy.printed import measured_as_printed, printed
     from ..deploy.profile import profile
-    from ..models.papers import PAPERS
     from ..registry.factory import create_model
     from ..registry.load import load_model
     from ..weights.configs import checkpoints
@@ -37,29 +37,20 @@ def describe(name: str, latency: bool = False) -> dict[str, Any]:
     architecture = name.partition(".")[0]
     elsewhere = ":" in name or Path(name).is_dir()
     default: Any = load_model(name) if elsewhere else create_model(name)
-    model = default
-    paper = None if elsewhere else PAPERS.get(architecture)
+    paper = None if elsewhere else printed(default)
+    figures = (measured_as_printed(default, latency) if paper else None) or profile(default, latency=latency)
+    of_paper: dict[str, Any] = {}
     if paper:
-        model = create_model(name, num_classes=paper.num_classes, **_at_size(default, paper.input_size))
-        figures = profile(model, paper.input_size, latency)
-        printed = {"source": paper.source, "parameters": paper.parameters, "flops": paper.flops, "note": paper.note}
-    else:
-        figures, printed = profile(model, latency=latency), {}
+        of_paper = {"source": paper.source, "parameters": paper.parameters, "flops": paper.flops, "note": paper.note}
     return {
         "name": name,
         "default_parameters": sum(p.numel() for p in default.parameters()),
         "default_classes": default.num_classes,
         "weights": [c for c, checkpoint in checkpoints().items() if checkpoint.architecture == architecture],
-        "num_classes": model.num_classes,
+        "num_classes": paper.num_classes if paper else default.num_classes,
         "measured": figures.to_dict(),
-        "paper": printed,
+        "paper": of_paper,
     }
-
-
-def _at_size(model: Any, input_size: tuple[int, int, int]) -> dict[str, Any]:
-    """The argument that builds a network for the paper's input, where it has to know its input."""
-    fixed = getattr(model, "img_size", None) is not None
-    return {"img_size": input_size[1:]} if fixed else {}
 
 
 def run(args: argparse.Namespace) -> int:

@@ -66,8 +66,9 @@ def _unpickle(path: Path) -> Any:
         if "Unsupported global" in text or "Unsupported class" in text or "GLOBAL" in text:
             raise CheckpointError(
                 f"{path} holds a pickled object, not only tensors: loading it would run code from the file, so "
-                "ferzoo refuses. Where you trust the file and have the code that made it, run "
-                "`torch.save(torch.load(PATH, weights_only=False).state_dict(), NEW_PATH)` there and convert that."
+                "ferzoo refuses. Where you trust the file and have the code that made it, run there "
+                "`x = torch.load(PATH, weights_only=False)`, then `torch.save(x.state_dict(), NEW_PATH)`, or where x "
+                "is a dict, `torch.save(x[KEY], NEW_PATH)` with the key of its state dict; and convert NEW_PATH."
             ) from error
         raise CheckpointError(f"{path} is damaged or no PyTorch file: {text.splitlines()[0]}") from error
     except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError, UnicodeDecodeError) as error:
@@ -151,11 +152,10 @@ def convert(
     # What is written is what the network holds, so that nothing the release left out stays missing.
     state = {name: tensor.contiguous().clone() for name, tensor in network.state_dict().items()}
     write_tensors(target, state, {"architecture": model.partition(".")[0], "num_classes": str(num_classes)})
-    dropped = len(tensors) - sum(1 for name in out if not name.endswith("num_batches_tracked") or name in tensors)
     return {
         "model": model,
         "num_classes": num_classes,
         "tensors": len(state),
-        "dropped": max(0, dropped),
+        "dropped": len(tensors) - len(out),
         "file": str(target),
     }

@@ -195,7 +195,8 @@ class FerModel(Intermediates):
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:
         """Return the map (N, num_features, h, w) that the head takes."""
         if not torch.jit.is_scripting():
-            x = check_input(x, self.in_chans, self.img_size, self.num_regions)
+            # The head alone has to know the size.
+            x = check_input(x, self.in_chans, self.img_size if self.global_pool else None, self.num_regions)
         x = self.stem(x)
         maps = [x]
         for stage in self.stages:

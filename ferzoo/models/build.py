@@ -167,6 +167,8 @@ def _check_keys(out: dict[str, torch.Tensor], own: StateDict, model: nn.Module, 
         hint = ""
         if any(s.startswith("pool.") for s in shapes):
             hint = " The head is as large as the map: build the network with the weights' img_size."
+        elif any(name.startswith("pool.heads.") for name in missing + unexpected):
+            hint = " The weights have another number of heads: build the network with their num_heads."
         raise CheckpointError(f"The checkpoint does not fit {type(model).__name__}; {'; '.join(problems)}.{hint}")
 
 

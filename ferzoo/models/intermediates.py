@@ -21,7 +21,6 @@ class Intermediates(nn.Module):
     # For type checkers alone: TorchScript would read these annotations.
     if TYPE_CHECKING:
         in_chans: int
-        img_size: tuple[int, int] | None
         num_regions: int
         grad_checkpointing: bool
         stem: nn.Module
@@ -48,7 +47,7 @@ class Intermediates(nn.Module):
         """Maps of the stem and of each stage.
 
         Args:
-            x: Batch (N, in_chans, H, W).
+            x: Batch (N, in_chans, H, W), of any size from 32 px up.
             indices: Last n if a number, chosen ones if a list, all if None.
             norm: Also apply the final convolution to the last stage's map.
             stop_early: Do not run past the last wanted stage.
@@ -61,7 +60,7 @@ class Intermediates(nn.Module):
         if output_fmt != "NCHW":
             raise ValueError(f"output_fmt must be 'NCHW', got {output_fmt!r}.")
         wanted, last = feature_take_indices(len(self.stages) + 1, indices)
-        x = self.stem(check_input(x, self.in_chans, self.img_size, self.num_regions))
+        x = self.stem(check_input(x, self.in_chans, None, self.num_regions))  # the head alone has to know the size
         maps = [x] if 0 in wanted else []
         kept = [x]
         for i, stage in enumerate(self.stages, start=1):

@@ -92,7 +92,7 @@ class MANet(ResNet18):
     Takes (N, in_chans, H, W) of any size from 32 px up, by default 224 px. `forward_features` gives the local map,
     average-pooled to the global one's grid, and the global map: at sizes that are multiples of 32 this is the paper's
     network exactly. `forward_train` gives the branches' logits as `heads` (N, 2, num_classes), which the loss
-    `mixed_cross_entropy` takes.
+    `mixed_cross_entropy` takes. The classifier takes the vector of 1024 in two halves, each by a Linear layer of 512.
 
     Args:
         num_classes: Classes; 0 for the 1024-d vector.

@@ -33,7 +33,7 @@ class SCN(ResNet18):
     """ResNet-18 whose logits are weighed by how sure the network is of the face.
 
     Takes (N, in_chans, H, W) of any size from 32 px up, by default 224 px. `forward_train` gives the `importance` (N,)
-    in (0, 1) beside the rest; the loss `rank_regularisation` takes it.
+    in (0, 1) beside the rest; the loss `rank_regularisation` takes it. `reset_classifier` keeps what makes it.
 
     Args:
         num_classes: Classes; 0 for the 512-d vector.
@@ -60,8 +60,12 @@ class SCN(ResNet18):
         self.init_head(AveragePool, self.widths[-1], self.widths[-1])
 
     def make_head(self) -> tuple[nn.Module, nn.Module]:
-        """The classifier with its importance."""
-        return WeightedLinear(self.head_hidden_size, self.num_classes, **self._dd), nn.Identity()
+        """A fresh classifier, and the importance of the one before it: that knows no classes."""
+        head = WeightedLinear(self.head_hidden_size, self.num_classes, **self._dd)
+        before = getattr(self, "head", None)
+        if isinstance(before, WeightedLinear):
+            head.importance = before.importance
+        return head, nn.Identity()
 
     @torch.jit.ignore
     def head_outputs(self, vector: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from ..data.canvas import Canvas
+from ..deploy.printed import measured_as_printed, printed
 from ..deploy.profile import profile
 from ..errors import DataError, WeightsNotFoundError
 from ..labels import label_names
-from ..models.papers import PAPERS
 from ..registry.factory import create_model, list_models
 from ..registry.load import is_folder, load_model
 from ..weights.configs import Checkpoint, checkpoints
@@ -60,11 +60,13 @@ def compare(
 
     Returns:
         A row a network: `model`; `input`, channels, height and width; `parameters`; `flops` as fvcore counts them;
-        `paper_parameters` and `paper_flops`, what is printed of it in the paper's setting, None where nothing is;
-        `faces_seen` in training, None where its folder does not say; `latency_ms` of one image, in float32 and eager
+        `paper_parameters` and `paper_flops`, what its paper prints of it, and `parameters_as_printed` and
+        `flops_as_printed`, the same measured in the paper's setting, None where nothing is printed; `faces_seen` in
+        training and `loss_fall`, by how many percent the validation loss fell in the last two epochs, None where its
+        folder does not say; `latency_ms` of one image, in float32 and eager
         mode, with `threads` CPU threads; `accuracy` and `accuracy_unseen` in percent on `rows` rows, None where there
         is none; `data`, what it was measured on; `measured`, where the figure is from: `here`, `hub_configs`,
-        `metrics.json` or nothing; `flip`; `note`, why there is no accuracy.
+        `metrics.json` or nothing; `flip`; `note`, why there is no accuracy, or that the run had not converged.
 
     Raises:
         DataError: If the data cannot be read.
@@ -111,17 +113,26 @@ def compare(
         else:
             note = "no weights here"
         history = read_trained(Path(name)) if is_folder(name) else None
-        if converged and history and history.unfinished:
-            found, note = {}, "; ".join(filter(None, (note, history.unfinished)))
+        if history and history.unfinished and (converged or history.faces_seen):
+            note = "; ".join(filter(None, (note, history.unfinished)))
+            found = {} if converged else found
         row["faces_seen"] = history.faces_seen if history else None
+        row["loss_fall"] = history.loss_fall if history else None
         rows.append({**row, **_accuracy(found, flip), "note": note})
     return rows
 
 
 def _printed(network: Any) -> dict[str, Any]:
-    """What the papers print of a network's size."""
-    paper = PAPERS.get(network.pretrained_cfg.get("architecture", ""))
-    return {"paper_parameters": paper and paper.parameters, "paper_flops": paper and paper.flops}
+    """What its paper prints of a network's size, and the same measured as there."""
+    paper, figures = printed(network), None
+    if paper and (paper.parameters or paper.flops):
+        figures = measured_as_printed(network)
+    return {
+        "paper_parameters": paper and paper.parameters,
+        "parameters_as_printed": figures and figures.parameters,
+        "paper_flops": paper and paper.flops,
+        "flops_as_printed": figures and figures.flops,
+    }
 
 
 def _load(name: str) -> tuple[Any, bool, Mapping[str, Any]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["MAX_FALL", "MIN_ACCURACY", "Trained", "read_trained"]
+__all__ = ["MAX_FALL", "MIN_ACCURACY", "Trained", "out_of_patience", "read_trained"]
 
 #: Validation accuracy in percent below which a run does not count as converged.
 MIN_ACCURACY = 75.0
@@ -23,20 +23,38 @@ class Trained:
 
     Attributes:
         faces_seen: Faces of all training steps, repeated ones counted again; None where the history does not say.
+        loss_fall: By how many percent the best validation loss fell in the last two epochs, of those at the last size;
+            negative where it rose; None where the history does not say.
         unfinished: Why the run cannot count as converged; empty where it can.
     """
 
     faces_seen: int | None
+    loss_fall: float | None
     unfinished: str
+
+
+def out_of_patience(accuracies: Sequence[float], patience: int) -> bool:
+    """Whether none of the last `patience` epochs was better than those before; never where it is 0."""
+    return 0 < patience < len(accuracies) and max(accuracies[-patience:]) <= max(accuracies[:-patience])
 
 
 def read_trained(folder: Path) -> Trained:
     """Read what a run's folder says of its training: `history.json` and `recipe.json`."""
     history, recipe = _read(folder / "history.json", list), _read(folder / "recipe.json", dict)
     if not history or not recipe or not all(isinstance(entry, dict) for entry in history):
-        return Trained(None, f"{_NOT}: the folder has no history.json and recipe.json of a run")
+        return Trained(None, None, f"{_NOT}: the folder has no history.json and recipe.json of a run")
     seen = history[-1].get("faces_seen")
-    return Trained(seen if isinstance(seen, int) else None, _unfinished(history, recipe))
+    last = _at_last_size(history)
+    losses = [entry["nll"] for entry in last if isinstance(entry.get("nll"), float)]
+    fall = None
+    if len(losses) == len(last) > 2:
+        fall = round(100 * (1 - min(losses[-2:]) / min(losses[:-2])), 2)
+    return Trained(seen if isinstance(seen, int) else None, fall, _unfinished(history, recipe))
+
+
+def _at_last_size(history: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The epochs at the last input size: figures of another one are of another task."""
+    return [entry for entry in history if entry.get("size") == history[-1].get("size")]
 
 
 def _read(path: Path, kind: type) -> Any:
@@ -49,12 +67,9 @@ def _read(path: Path, kind: type) -> Any:
 
 
 def _unfinished(history: Sequence[Mapping[str, Any]], recipe: Mapping[str, Any]) -> str:
-    epochs = recipe.get("epochs", 0)
-    # With `patience` a run may end earlier.
-    if len(history) < epochs and not recipe.get("patience"):
+    epochs, last = recipe.get("epochs", 0), _at_last_size(history)
+    if len(history) < epochs and not _ended_by_patience(last, recipe):
         return f"{_NOT}: it stopped after {len(history)} of {epochs} epochs"
-    # Figures of another input size are of another task.
-    last = [entry for entry in history if entry.get("size") == history[-1].get("size")]
     losses = [entry["nll"] for entry in last if isinstance(entry.get("nll"), float)]
     tail = max(1, len(last) // 10)
     if len(losses) < len(last) or len(losses) <= tail:
@@ -67,3 +82,10 @@ def _unfinished(history: Sequence[Mapping[str, Any]], recipe: Mapping[str, Any])
     if best < MIN_ACCURACY:
         return f"{_NOT}: its validation accuracy is {best:.2f} %, below {MIN_ACCURACY:.0f} %"
     return ""
+
+
+def _ended_by_patience(last: Sequence[Mapping[str, Any]], recipe: Mapping[str, Any]) -> bool:
+    """Whether a run ended early because nothing got better, at the size that its weights are for."""
+    due = [size for first, size in (recipe.get("sizes") or {}).items() if int(first) < recipe["epochs"]]
+    accuracies = [entry.get("accuracy", 0.0) for entry in last]
+    return last[-1].get("size") in due[-1:] and out_of_patience(accuracies, recipe.get("patience", 0))

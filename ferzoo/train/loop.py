@@ -15,6 +15,7 @@ from ..data.faces import Faces
 from ..errors import CheckpointError, LossError, RecipeError
 from .batches import make_loader, make_mixing
 from .checkpoint import clear_unfinished, load_state, save_state, write_checkpoint, write_json
+from .convergence import out_of_patience
 from .evaluate import evaluate
 from .network import build_network, cfg_to_come
 from .objective import Objective
@@ -76,8 +77,7 @@ class Run:
             return True
         # A run is for its last size: an epoch at a smaller one neither counts nor is kept.
         scores = [entry["accuracy"] for entry in self.history if entry["size"] == self.recipe.final_size]
-        patience = self.recipe.patience
-        return bool(patience) and len(scores) > patience and max(scores[-patience:]) <= max(scores[:-patience])
+        return out_of_patience(scores, self.recipe.patience)
 
     def resume(self) -> None:
         """Continue from the folder's last finished epoch.

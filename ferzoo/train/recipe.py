@@ -39,7 +39,8 @@ class Recipe:
         lr: Peak learning rate.
         sched: `onecycle`, `plateau` or `none` of torch, or timm's `cosine`, `tanh`, `step`, `multistep` or `poly`.
         sched_kwargs: Further arguments of it, `{decay_epochs: 15, decay_rate: 0.1}`; `{patience: 9}` for `plateau`.
-        weight_decay: Decoupled weight decay of weights that are not 1-D.
+        weight_decay: Weight decay of weights that are not 1-D; decoupled under `adamw`, part of the gradient under
+            `adam` and `momentum`.
         warmup: Fraction of the run in which the learning rate rises; not with `plateau` and `none`.
         loss: Sum of losses, `"ce + 1.0*cosine_harmony(alpha=0.1)"`, or a mapping from names to weights or arguments.
         soft: Train on the vote distribution; otherwise on the majority.

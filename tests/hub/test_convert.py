@@ -53,9 +53,10 @@ def test_embedding_networks_have_no_classes(tmp_path: Path) -> None:
     assert convert(tmp_path / "in.pth", tmp_path / "out.safetensors", "mobilefacenet")["num_classes"] == 0
 
 
-def test_pickled_module_is_refused(tmp_path: Path) -> None:
-    torch.save(nn.Linear(2, 2), tmp_path / "whole.pth")
-    with pytest.raises(CheckpointError, match=r"pickled object.*state_dict\(\)"):
+@pytest.mark.parametrize("content", [nn.Linear(2, 2), {"state_dict": {"w": torch.zeros(1)}, "meter": nn.Linear(2, 2)}])
+def test_pickled_module_is_refused(content: object, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "whole.pth")
+    with pytest.raises(CheckpointError, match=r"pickled object.*state_dict\(\).*x\[KEY\]"):
         convert(tmp_path / "whole.pth", tmp_path / "out.safetensors", "lfnsb")
     assert not (tmp_path / "out.safetensors").exists()
 

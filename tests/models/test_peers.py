@@ -174,6 +174,40 @@ def test_a_network_that_knows_its_size_says_so(name: str) -> None:
         filtered(name, large.state_dict(), small)
 
 
+@torch.no_grad()
+@pytest.mark.usefixtures("shrunk")
+@pytest.mark.parametrize("name", ["dacl", "ddamfn"])
+def test_without_its_head_a_network_takes_any_size(name: str) -> None:
+    x = torch.randn(2, 3, 64, 96)
+    whole = build(name, img_size=64)
+    with pytest.raises(InputSizeError, match=r"built for 64x64 px, the batch is 64x96"):
+        whole(x)
+    maps = whole.forward_intermediates(x, intermediates_only=True)
+    bare = build(name, num_classes=0, global_pool="", img_size=64)
+    assert [tuple(m.shape[2:]) for m in maps] == [tuple(m.shape[2:]) for m in build(name, features_only=True)(x)]
+    assert bare(x).shape[2:] == maps[-1].shape[2:] and whole.forward_intermediates(x)[0].shape == bare(x).shape
+    bare.reset_classifier(5, "head")
+    with pytest.raises(InputSizeError, match="built for 64x64"):
+        bare(x)
+
+
+@pytest.mark.usefixtures("shrunk")
+@pytest.mark.parametrize("name", ["dan", "ddamfn"])
+def test_another_number_of_heads_says_so(name: str) -> None:
+    two, three = (build(name, num_heads=heads, img_size=64) for heads in (2, 3))
+    for source, target in ((two, three), (three, two)):
+        with pytest.raises(CheckpointError, match="another number of heads: build the network with their num_heads"):
+            filtered(name, dict(source.state_dict()), target)
+
+
+@pytest.mark.usefixtures("shrunk")
+def test_scn_keeps_its_importance_with_a_new_classifier() -> None:
+    model = build("scn", num_classes=7)
+    weight, before = model.head.weight, model.head.importance
+    model.reset_classifier(5)
+    assert model.head.importance is before and model.head.weight.shape[0] == 5 and model.head.weight is not weight
+
+
 @pytest.mark.parametrize("name", ["dan", "ddamfn"])
 def test_no_head_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="num_heads must be 1 or more, got 0"):
@@ -226,14 +260,29 @@ def test_what_does_not_convert_says_why(tmp_path: Path) -> None:
 
 
 @needs_goldens
-@pytest.mark.parametrize("name", ["dan", "scn"])
-def test_a_checkpoint_of_the_authors_converts(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "wrapper"), [("dan", "model_state_dict"), ("scn", "model_state_dict"), ("ran", "net")]
+)
+def test_a_checkpoint_of_the_authors_converts(name: str, wrapper: str, tmp_path: Path) -> None:
     _, state, _ = released(name)
-    torch.save({"model_state_dict": {k: v.float() for k, v in state.items()}}, tmp_path / "in.pth")
+    state = {f"module.{k}": v.float() for k, v in state.items()}
+    # What PyTorch saves beside a BatchNorm's statistics, and the goldens leave out.
+    counters = {k.replace("running_mean", "num_batches_tracked"): torch.tensor(9) for k in state if "running_mean" in k}
+    torch.save({wrapper: {**state, **counters}, "epoch": 3}, tmp_path / "in.pth")
     result = convert(tmp_path / "in.pth", tmp_path / "out.safetensors", name)
     assert result["num_classes"] == 7 and result["dropped"] == 0
     tensors = load_file(tmp_path / "out.safetensors")
-    assert torch.equal(tensors["head.weight"], state["fc.weight"].float())
+    assert torch.equal(tensors["head.weight"], state["module.fc.weight"])
+    assert all(value == 9 for key, value in tensors.items() if key.endswith("num_batches_tracked"))
+
+
+@needs_goldens
+def test_what_a_release_never_uses_is_counted(tmp_path: Path) -> None:
+    _, state, _ = released("ddamfn")
+    torch.save({k: v.float() for k, v in state.items()}, tmp_path / "in.pth")
+    result = convert(tmp_path / "in.pth", tmp_path / "out.safetensors", "ddamfn")
+    counters = {key for key in load_file(tmp_path / "out.safetensors") if key.endswith("num_batches_tracked")}
+    assert result["dropped"] == len(state) - (result["tensors"] - len(counters)) > 0
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ import ferzoo
 from ferzoo.deploy.profile import Profile
 from ferzoo.errors import DataError, UnknownNameError, WeightsNotFoundError
 from ferzoo.labels import FER2013, FERPLUS
+from ferzoo.models.papers import PAPERS
 from ferzoo.train import compare as module
 from ferzoo.train.checkpoint import write_checkpoint, write_json
 from ferzoo.train.compare import compare, comparison_chart
@@ -93,11 +94,21 @@ def test_what_a_run_says_of_its_training(tmp_path: Path, no_profile: None) -> No
     history = [{"size": 48, "accuracy": 81.0, "nll": n, "faces_seen": 64 * i} for i, n in enumerate(losses, start=1)]
     write_json(tmp_path / "history.json", history)
     write_json(tmp_path / "recipe.json", {"epochs": 3})
-    [row] = compare([str(tmp_path)])
-    assert (row["accuracy"], row["faces_seen"], row["paper_parameters"]) == (81.0, 192, 360_000)
-    [row] = compare([str(tmp_path)], converged=True)
-    assert (row["accuracy"], row["measured"], row["faces_seen"]) == (None, None, 192)
-    assert row["note"] == "not converged: its validation loss fell from 0.6500 to 0.6000 in the last epoch"
+    for converged, accuracy in ((False, 81.0), (True, None)):
+        [row] = compare([str(tmp_path)], converged=converged)
+        assert (row["accuracy"], row["faces_seen"], row["loss_fall"]) == (accuracy, 192, 14.29)
+        assert row["note"] == "not converged: its validation loss fell from 0.6500 to 0.6000 in the last epoch"
+
+
+def test_a_network_is_measured_as_its_paper_prints_it(no_profile: None) -> None:
+    ddamfn, lfn = compare(["ddamfn", "lfn"])
+    assert ddamfn["input"] == [3, 112, 112] and ddamfn["parameters"] != ddamfn["parameters_as_printed"]
+    paper = PAPERS["ddamfn"]
+    expected = ferzoo.create_model("ddamfn", num_classes=paper.num_classes, img_size=paper.input_size[1:])
+    assert ddamfn["parameters_as_printed"] == sum(p.numel() for p in expected.parameters())
+    assert ddamfn["flops_as_printed"] == ferzoo.profile(expected, paper.input_size, latency=False).flops
+    assert (ddamfn["paper_parameters"], ddamfn["paper_flops"]) == (paper.parameters, paper.flops)
+    assert lfn["paper_flops"] is lfn["flops_as_printed"] is lfn["parameters_as_printed"] is None
 
 
 def test_accuracy_measured_here(no_profile: None, monkeypatch: pytest.MonkeyPatch) -> None:

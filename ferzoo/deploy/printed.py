@@ -1,0 +1,35 @@
+"""A network measured in its paper's setting, to stand beside what the paper prints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..models.papers import PAPERS, Paper
+from ..registry.factory import create_model
+from .profile import Profile, profile
+
+__all__ = ["measured_as_printed", "printed"]
+
+
+def printed(network: Any) -> Paper | None:
+    """What the paper of a network prints of its size; None where there is no paper."""
+    return PAPERS.get((getattr(network, "pretrained_cfg", None) or {}).get("architecture", ""))
+
+
+def measured_as_printed(network: Any, latency: bool = False) -> Profile | None:
+    """Figures of a network's architecture at its paper's input size and class count.
+
+    Args:
+        network: A network of the zoo, of any size and class count; it is left as it is.
+        latency: Also time one image.
+
+    Returns:
+        The figures, None where there is no paper.
+    """
+    paper = printed(network)
+    if paper is None:
+        return None
+    fixed = getattr(network, "img_size", None) is not None
+    kwargs = {"img_size": paper.input_size[1:]} if fixed else {}
+    architecture = network.pretrained_cfg["architecture"]
+    return profile(create_model(architecture, num_classes=paper.num_classes, **kwargs), paper.input_size, latency)
