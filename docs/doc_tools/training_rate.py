@@ -17,16 +17,27 @@ def training_rate() -> str:
     runs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("training-*.json"))]
     if not runs:
         return "No run has been recorded yet."
-    header = ("network", "px", "batch", "settings", "faces/s", "plain timm loop", "ratio", "loading alone")
+    header = (
+        "network",
+        "px",
+        "batch",
+        "settings",
+        "huge pages",
+        "faces/s",
+        "plain timm loop",
+        "ratio",
+        "loading alone",
+    )
     lines, commands = [], []
     for run in runs:
         settings = [key for key in SETTINGS if run["dtype" if key == "amp" else key] not in (False, "float32")]
         cells = [f"`{run['model']}`", str(run["size"]), str(run["batch_size"]), ", ".join(f"`{s}`" for s in settings)]
+        cells.append("yes" if run.get("huge_pages") else "no")
         lines.append([*cells, *(str(run[key]) for key in ("ferzoo", "plain", "ratio", "loading"))])
         options = [f"{_option(key)} {run[key]}" for key in VALUES] + [_option(key) for key in settings]
         commands.append(f"python -m ferzoo.train.throughput {' '.join(options)}")
     places = {f"{run['device']}, {run['threads']} thread(s), medians of {run['repeats']} timings" for run in runs}
-    parts = [rows(header, lines, right=(1, 2, 4, 5, 6, 7)), f"{'; '.join(sorted(places))}."]
+    parts = [rows(header, lines, right=(1, 2, 5, 6, 7, 8)), f"{'; '.join(sorted(places))}."]
     return "\n\n".join([*parts, "\n".join(["```console", *commands, "```"])])
 
 

@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from ..train.crossval import cross_validate
     from ..train.loop import train
 
+    _advise(recipe.device)
     try:
         if args.folds:
             found = json.loads(cross_validate(recipe, args.folds, args.resume).read_text(encoding="utf-8"))
@@ -61,6 +62,19 @@ def run(args: argparse.Namespace) -> int:
     print_table([flat(entry) for entry in history])
     print(f"\nThe best epoch at {recipe.final_size} px is in {folder}.")
     return 0
+
+
+def _advise(device: str) -> None:
+    """Say what makes training on this machine's CPU faster, where it trains there; once where several processes do."""
+    import os
+
+    import torch
+
+    from ..train.memory import advice
+
+    on_cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
+    if on_cpu and os.environ.get("RANK", "0") == "0" and (found := advice()):
+        print(f"ferzoo train: {found}.", file=sys.stderr)
 
 
 def _show_folds(found: dict[str, Any], as_json: bool) -> int:

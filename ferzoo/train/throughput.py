@@ -27,6 +27,7 @@ from ..data.transforms import train_transform
 from ..labels import FERPLUS
 from ..registry.factory import create_model
 from .loop import Run
+from .memory import asked_for
 from .recipe import Recipe
 
 __all__ = ["throughput"]
@@ -117,6 +118,7 @@ def throughput(
         "bf16_pointwise": bf16_pointwise,
         "fused_blocks": fused_blocks,
         "compile": compile,
+        "huge_pages": asked_for(),
         **{name: round(rate, 1) for name, rate in rates.items()},
         "ratio": round(statistics.median(pairs), 3),
         "loading_ratio": round(rates["loading"] / rates["ferzoo"], 2),
