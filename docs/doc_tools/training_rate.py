@@ -32,7 +32,7 @@ def training_rate() -> str:
     for run in runs:
         settings = [key for key in SETTINGS if run["dtype" if key == "amp" else key] not in (False, "float32")]
         cells = [f"`{run['model']}`", str(run["size"]), str(run["batch_size"]), ", ".join(f"`{s}`" for s in settings)]
-        cells.append("yes" if run.get("huge_pages") else "no")
+        cells.append("yes" if run.get("asked_for_huge_pages") else "no")
         lines.append([*cells, *(str(run[key]) for key in ("ferzoo", "plain", "ratio", "loading"))])
         options = [f"{_option(key)} {run[key]}" for key in VALUES] + [_option(key) for key in settings]
         commands.append(f"python -m ferzoo.train.throughput {' '.join(options)}")

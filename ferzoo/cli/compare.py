@@ -78,7 +78,8 @@ def _print(rows: list[dict[str, Any]]) -> None:
     )
     threads = f"{rows[0]['threads']} CPU thread{'s' if rows[0]['threads'] > 1 else ''}"
     print(f"\nlatency: median of one image, batch of one, float32, eager, {threads}, on this machine")
-    print("as in the paper: parameters and multiply-adds measured at the paper's input size and class count")
+    if any(row["parameters_as_printed"] is not None for row in rows):
+        print("as in the paper: measured at the paper's input size and class count; printed there: by the paper")
     if any(row["loss_fall"] is not None for row in rows):
         print("loss fell: the validation loss, in the last two epochs of the run")
     for row in rows:

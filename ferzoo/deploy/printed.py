@@ -29,7 +29,6 @@ def measured_as_printed(network: Any, latency: bool = False) -> Profile | None:
     paper = printed(network)
     if paper is None:
         return None
-    fixed = getattr(network, "img_size", None) is not None
-    kwargs = {"img_size": paper.input_size[1:]} if fixed else {}
-    architecture = network.pretrained_cfg["architecture"]
-    return profile(create_model(architecture, num_classes=paper.num_classes, **kwargs), paper.input_size, latency)
+    architecture, size = network.pretrained_cfg["architecture"], paper.input_size
+    as_printed = create_model(architecture, num_classes=paper.num_classes, img_size=size[1:])
+    return profile(as_printed, size, latency)

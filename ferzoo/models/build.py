@@ -29,6 +29,8 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 #: What a classifier's names begin with.
 CLASSIFIER = ("head.", "head_norm.")
+#: Where the names of several attention heads begin.
+HEADS = "pool.heads."
 StateDict = Mapping[str, torch.Tensor]
 #: A regular expression, and its replacement as `re.sub` takes it.
 Rename = tuple[str, str | Callable[[re.Match[str]], str]]
@@ -167,7 +169,7 @@ def _check_keys(out: dict[str, torch.Tensor], own: StateDict, model: nn.Module, 
         hint = ""
         if any(s.startswith("pool.") for s in shapes):
             hint = " The head is as large as the map: build the network with the weights' img_size."
-        elif any(name.startswith("pool.heads.") for name in missing + unexpected):
+        elif all(any(name.startswith(HEADS) for name in names) for names in (out, own, missing + unexpected)):
             hint = " The weights have another number of heads: build the network with their num_heads."
         raise CheckpointError(f"The checkpoint does not fit {type(model).__name__}; {'; '.join(problems)}.{hint}")
 

@@ -63,10 +63,10 @@ def compare(
         `paper_parameters` and `paper_flops`, what its paper prints of it, and `parameters_as_printed` and
         `flops_as_printed`, the same measured in the paper's setting, None where nothing is printed; `faces_seen` in
         training and `loss_fall`, by how many percent the validation loss fell in the last two epochs, None where its
-        folder does not say; `latency_ms` of one image, in float32 and eager
-        mode, with `threads` CPU threads; `accuracy` and `accuracy_unseen` in percent on `rows` rows, None where there
-        is none; `data`, what it was measured on; `measured`, where the figure is from: `here`, `hub_configs`,
-        `metrics.json` or nothing; `flip`; `note`, why there is no accuracy, or that the run had not converged.
+        folder does not say; `latency_ms` of one image, in float32 and eager mode, with `threads` CPU threads;
+        `accuracy` and `accuracy_unseen` in percent on `rows` rows, None where there is none; `data`, what it was
+        measured on; `measured`, where the figure is from: `here`, `hub_configs`, `metrics.json` or nothing; `flip`;
+        `note`, why there is no accuracy, or that the run had not converged.
 
     Raises:
         DataError: If the data cannot be read.
@@ -113,7 +113,7 @@ def compare(
         else:
             note = "no weights here"
         history = read_trained(Path(name)) if is_folder(name) else None
-        if history and history.unfinished and (converged or history.faces_seen):
+        if history and history.unfinished and (converged or history.is_run):
             note = "; ".join(filter(None, (note, history.unfinished)))
             found = {} if converged else found
         row["faces_seen"] = history.faces_seen if history else None

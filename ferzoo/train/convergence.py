@@ -22,12 +22,14 @@ class Trained:
     """What a run's folder says of its training.
 
     Attributes:
+        is_run: Whether the folder is a run's, with a history.
         faces_seen: Faces of all training steps, repeated ones counted again; None where the history does not say.
         loss_fall: By how many percent the best validation loss fell in the last two epochs, of those at the last size;
             negative where it rose; None where the history does not say.
         unfinished: Why the run cannot count as converged; empty where it can.
     """
 
+    is_run: bool
     faces_seen: int | None
     loss_fall: float | None
     unfinished: str
@@ -42,14 +44,14 @@ def read_trained(folder: Path) -> Trained:
     """Read what a run's folder says of its training: `history.json` and `recipe.json`."""
     history, recipe = _read(folder / "history.json", list), _read(folder / "recipe.json", dict)
     if not history or not recipe or not all(isinstance(entry, dict) for entry in history):
-        return Trained(None, None, f"{_NOT}: the folder has no history.json and recipe.json of a run")
+        return Trained(False, None, None, f"{_NOT}: the folder has no history.json and recipe.json of a run")
     seen = history[-1].get("faces_seen")
     last = _at_last_size(history)
     losses = [entry["nll"] for entry in last if isinstance(entry.get("nll"), float)]
     fall = None
-    if len(losses) == len(last) > 2:
+    if len(losses) == len(last) > 2 and min(losses[:-2]) > 0:
         fall = round(100 * (1 - min(losses[-2:]) / min(losses[:-2])), 2)
-    return Trained(seen if isinstance(seen, int) else None, fall, _unfinished(history, recipe))
+    return Trained(True, seen if isinstance(seen, int) else None, fall, _unfinished(history, recipe))
 
 
 def _at_last_size(history: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -86,6 +88,6 @@ def _unfinished(history: Sequence[Mapping[str, Any]], recipe: Mapping[str, Any])
 
 def _ended_by_patience(last: Sequence[Mapping[str, Any]], recipe: Mapping[str, Any]) -> bool:
     """Whether a run ended early because nothing got better, at the size that its weights are for."""
-    due = [size for first, size in (recipe.get("sizes") or {}).items() if int(first) < recipe["epochs"]]
+    sizes = list((recipe.get("sizes") or {}).values())
     accuracies = [entry.get("accuracy", 0.0) for entry in last]
-    return last[-1].get("size") in due[-1:] and out_of_patience(accuracies, recipe.get("patience", 0))
+    return last[-1].get("size") in sizes[-1:] and out_of_patience(accuracies, recipe.get("patience", 0))

@@ -14,8 +14,13 @@ _KERNEL = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 def asked_for() -> bool:
-    """Whether this process has asked for huge pages."""
-    return TUNABLE in os.environ.get("GLIBC_TUNABLES", "").split(":")
+    """Whether glibc was told to ask for huge pages when this process started."""
+    told = dict(part.partition("=")[::2] for part in _tunables())
+    return told.get(TUNABLE.partition("=")[0], "0") != "0"
+
+
+def _tunables() -> list[str]:
+    return [part for part in os.environ.get("GLIBC_TUNABLES", "").split(":") if part]
 
 
 def advice() -> str:
@@ -28,4 +33,5 @@ def advice() -> str:
         return ""
     if asked_for() or not on_request or known < (2, 35):
         return ""
-    return f"this CPU trains faster in huge pages: set GLIBC_TUNABLES={TUNABLE} in the environment"
+    tunables = ":".join([*_tunables(), TUNABLE])
+    return f"this CPU trains faster in huge pages: set GLIBC_TUNABLES={tunables} in the environment"

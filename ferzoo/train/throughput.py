@@ -118,7 +118,7 @@ def throughput(
         "bf16_pointwise": bf16_pointwise,
         "fused_blocks": fused_blocks,
         "compile": compile,
-        "huge_pages": asked_for(),
+        "asked_for_huge_pages": asked_for(),
         **{name: round(rate, 1) for name, rate in rates.items()},
         "ratio": round(statistics.median(pairs), 3),
         "loading_ratio": round(rates["loading"] / rates["ferzoo"], 2),

@@ -52,8 +52,9 @@ def test_a_checkpoint_without_classifier_leaves_the_network_s(name: str, tmp_pat
 def test_what_does_not_convert_says_why(tmp_path: Path) -> None:
     _, state, _ = released("dan")
     torch.save({k: v.float() for k, v in state.items()}, tmp_path / "in.pth")
-    with pytest.raises(CheckpointError, match="does not fit SCN; missing"):
+    with pytest.raises(CheckpointError, match="does not fit SCN; missing") as caught:
         convert(tmp_path / "in.pth", tmp_path / "out.safetensors", "scn")
+    assert "num_heads" not in str(caught.value)
     with pytest.raises(CheckpointError, match="a classifier of 7 classes, not 5: leave --num-classes out"):
         convert(tmp_path / "in.pth", tmp_path / "out.safetensors", "dan", num_classes=5)
     assert not (tmp_path / "out.safetensors").exists()

@@ -45,6 +45,7 @@ BLOCKS: dict[str, tuple[Any, bool, int]] = {
     "mixed": (lambda: MixConvBottleneck(12, 12, (8, 12), (5, 3), residual=True), False, 1),
     "mixed widely": (lambda: MixConvBottleneck(12, 12, (5, 9, 6), (1, 9, 7), residual=True), False, 1),
     "strided": (lambda: MixConvBottleneck(12, 20, (8, 6, 10), (3, 5, 7), stride=2), False, 1),
+    "strided widely": (lambda: MixConvBottleneck(12, 20, (8, 12), (1, 9), stride=2), False, 1),
     "stem": (stem, False, 1),
     "bottleneck under autocast": (lambda: MixConvBottleneck(12, 12, (20,), (3,), residual=True), True, 1),
     "relu": (lambda: ConvBnReLU(12, 20), True, 1),

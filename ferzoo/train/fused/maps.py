@@ -21,7 +21,7 @@ __all__ = [
     "tile",
 ]
 
-#: Numbers of a tile at the most: nine of them are 14 KB.
+#: Numbers of a tile at the most: the nine of a 3x3 kernel are 14 KB.
 TILE = 400
 
 
@@ -76,7 +76,7 @@ def is_depthwise(conv: nn.Conv2d) -> bool:
 
 
 def tile(taps: torch.Tensor, width: int) -> torch.Tensor:
-    """Taps (T, C) repeated over columns, (T, tile, C): long loops, and weights that stay in the L1 cache.
+    """Taps (T, C) repeated over columns, (T, tile, C): long loops, and 3x3 weights that stay in the L1 cache.
 
     The columns of a tile divide the width.
     """
