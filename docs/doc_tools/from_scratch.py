@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .common import ROOT, million, rows
+from ferzoo.cli.compare import size_text
+
+from .common import ROOT, rows
 
 RESULTS = ROOT / "docs" / "results" / "from_scratch.json"
 NO_RUN = "No run has been recorded yet."
@@ -40,13 +42,8 @@ def _line(row: Mapping[str, Any]) -> list[str]:
     size = "x".join(map(str, row["input"]))
     sizes = [f"{row['parameters']:,}", f"{row['flops'] / 1e6:,.1f}"]
     here, there = ("parameters_as_printed", "flops_as_printed"), ("paper_parameters", "paper_flops")
-    printed = [_size(*(row[key] for key in keys)) for keys in (here, there)]
+    printed = [size_text(*(row[key] for key in keys)) for keys in (here, there)]
     return [f"`{Path(row['model']).name}`", size, *sizes, *printed, f"{row['latency_ms']:.1f}", seen, fall, *measured]
-
-
-def _size(parameters: float | None, flops: float | None) -> str:
-    parts = [million(parameters)] if parameters else []
-    return ", ".join([*parts, *([f"{flops / 1e6:,.0f} MFLOPs"] if flops else [])])
 
 
 TABLES: dict[str, Callable[..., str]] = {"from-scratch": from_scratch}

@@ -17,17 +17,8 @@ def training_rate() -> str:
     runs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("training-*.json"))]
     if not runs:
         return "No run has been recorded yet."
-    header = (
-        "network",
-        "px",
-        "batch",
-        "settings",
-        "huge pages",
-        "faces/s",
-        "plain timm loop",
-        "ratio",
-        "loading alone",
-    )
+    header = ("network", "px", "batch", "settings", "huge pages")
+    header += ("faces/s", "plain timm loop", "ratio", "loading alone")
     lines, commands = [], []
     for run in runs:
         settings = [key for key in SETTINGS if run["dtype" if key == "amp" else key] not in (False, "float32")]

@@ -63,8 +63,8 @@ def _print(rows: list[dict[str, Any]]) -> None:
                 "input": "x".join(map(str, row["input"])),
                 "parameters": f"{row['parameters']:>12,}",
                 "MFLOPs": round(row["flops"] / 1e6, 1),
-                "as in the paper": _size(row["parameters_as_printed"], row["flops_as_printed"]),
-                "printed there": _size(row["paper_parameters"], row["paper_flops"]),
+                "as in the paper": size_text(row["parameters_as_printed"], row["flops_as_printed"]),
+                "printed there": size_text(row["paper_parameters"], row["paper_flops"]),
                 "latency ms": row["latency_ms"],
                 "accuracy %": "" if row["accuracy"] is None else f"{row['accuracy']:>10.2f}",
                 "unseen %": "" if row["accuracy_unseen"] is None else f"{row['accuracy_unseen']:>8.2f}",
@@ -87,6 +87,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
             print(f"{row['model']}: {row['note']}")
 
 
-def _size(parameters: float | None, flops: float | None) -> str:
+def size_text(parameters: float | None, flops: float | None) -> str:
+    """Parameters in millions and MFLOPs, of what there is."""
     parts = [f"{parameters / 1e6:.2f} M"] if parameters else []
     return ", ".join([*parts, *([f"{flops / 1e6:,.1f} MFLOPs"] if flops else [])])

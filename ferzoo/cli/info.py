@@ -38,7 +38,7 @@ def describe(name: str, latency: bool = False) -> dict[str, Any]:
     elsewhere = ":" in name or Path(name).is_dir()
     default: Any = load_model(name) if elsewhere else create_model(name)
     paper = None if elsewhere else printed(default)
-    figures = (measured_as_printed(default, latency) if paper else None) or profile(default, latency=latency)
+    figures = measured_as_printed(default, paper, latency) if paper else profile(default, latency=latency)
     of_paper: dict[str, Any] = {}
     if paper:
         of_paper = {"source": paper.source, "parameters": paper.parameters, "flops": paper.flops, "note": paper.note}

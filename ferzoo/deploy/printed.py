@@ -16,19 +16,14 @@ def printed(network: Any) -> Paper | None:
     return PAPERS.get((getattr(network, "pretrained_cfg", None) or {}).get("architecture", ""))
 
 
-def measured_as_printed(network: Any, latency: bool = False) -> Profile | None:
+def measured_as_printed(network: Any, paper: Paper, latency: bool = False) -> Profile:
     """Figures of a network's architecture at its paper's input size and class count.
 
     Args:
         network: A network of the zoo, of any size and class count; it is left as it is.
+        paper: What `printed` gives of it.
         latency: Also time one image.
-
-    Returns:
-        The figures, None where there is no paper.
     """
-    paper = printed(network)
-    if paper is None:
-        return None
     architecture, size = network.pretrained_cfg["architecture"], paper.input_size
     as_printed = create_model(architecture, num_classes=paper.num_classes, img_size=size[1:])
     return profile(as_printed, size, latency)

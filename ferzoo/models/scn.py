@@ -33,8 +33,8 @@ class SCN(ResNet18):
     """ResNet-18 whose logits are weighed by how sure the network is of the face.
 
     Takes (N, in_chans, H, W) of any size from 32 px up, by default 224 px. `forward_train` gives the `importance` (N,)
-    in (0, 1) beside the rest; the loss `rank_regularisation` takes it. `reset_classifier` keeps what
-    makes it from one class count to another; after 0 classes it is fresh.
+    in (0, 1) beside the rest; the loss `rank_regularisation` takes it. `reset_classifier` keeps what makes it from
+    one class count to another; after 0 classes it is fresh.
 
     Args:
         num_classes: Classes; 0 for the 512-d vector.

@@ -124,9 +124,8 @@ def compare(
 
 def _printed(network: Any) -> dict[str, Any]:
     """What its paper prints of a network's size, and the same measured as there."""
-    paper, figures = printed(network), None
-    if paper and (paper.parameters or paper.flops):
-        figures = measured_as_printed(network)
+    paper = printed(network)
+    figures = measured_as_printed(network, paper) if paper and (paper.parameters or paper.flops) else None
     return {
         "paper_parameters": paper and paper.parameters,
         "parameters_as_printed": figures and figures.parameters,

@@ -46,17 +46,13 @@ def read_trained(folder: Path) -> Trained:
     if not history or not recipe or not all(isinstance(entry, dict) for entry in history):
         return Trained(False, None, None, f"{_NOT}: the folder has no history.json and recipe.json of a run")
     seen = history[-1].get("faces_seen")
-    last = _at_last_size(history)
+    # Figures of another input size are of another task.
+    last = [entry for entry in history if entry.get("size") == history[-1].get("size")]
     losses = [entry["nll"] for entry in last if isinstance(entry.get("nll"), float)]
     fall = None
     if len(losses) == len(last) > 2 and min(losses[:-2]) > 0:
         fall = round(100 * (1 - min(losses[-2:]) / min(losses[:-2])), 2)
-    return Trained(True, seen if isinstance(seen, int) else None, fall, _unfinished(history, recipe))
-
-
-def _at_last_size(history: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The epochs at the last input size: figures of another one are of another task."""
-    return [entry for entry in history if entry.get("size") == history[-1].get("size")]
+    return Trained(True, seen if isinstance(seen, int) else None, fall, _unfinished(len(history), last, losses, recipe))
 
 
 def _read(path: Path, kind: type) -> Any:
@@ -68,11 +64,13 @@ def _read(path: Path, kind: type) -> Any:
     return content if isinstance(content, kind) else None
 
 
-def _unfinished(history: Sequence[Mapping[str, Any]], recipe: Mapping[str, Any]) -> str:
-    epochs, last = recipe.get("epochs", 0), _at_last_size(history)
-    if len(history) < epochs and not _ended_by_patience(last, recipe):
-        return f"{_NOT}: it stopped after {len(history)} of {epochs} epochs"
-    losses = [entry["nll"] for entry in last if isinstance(entry.get("nll"), float)]
+def _unfinished(
+    done: int, last: Sequence[Mapping[str, Any]], losses: Sequence[float], recipe: Mapping[str, Any]
+) -> str:
+    """Why a run of `done` epochs had not converged, from those at its last size; empty where it had."""
+    epochs = recipe.get("epochs", 0)
+    if done < epochs and not _ended_by_patience(last, recipe):
+        return f"{_NOT}: it stopped after {done} of {epochs} epochs"
     tail = max(1, len(last) // 10)
     if len(losses) < len(last) or len(losses) <= tail:
         return f"{_NOT}: its history has no validation loss of {tail + 1} epochs at its last size"

@@ -146,10 +146,11 @@ def depthwise(z, first, scale, shift, slope, weight, size, stride, out, rows, co
 
 
 @njit(**OPTIONS)
-def _spread(lines, taps, size, stride, tile, a, d, g_taps):
+def _spread(lines, weight, size, stride, a, d, g_weight):
     """Gradients of a strided convolution: of what it read, to `d`, and of its taps; `lines` are that of its output."""
-    c = a.shape[3]
+    tile, c = weight.shape[1], weight.shape[2]
     long = tile * c
+    taps, g_taps = weight.reshape(size * size, long), g_weight.reshape(size * size, long)
     d[:] = 0
     for y in range(lines.shape[0]):
         for x in range(0, lines.shape[1] // c, tile):
@@ -173,14 +174,13 @@ def depthwise_backward(
 ):  # fmt: skip
     """Gradients of `depthwise`: `out` is that of the BatchNorm's output, of which sums are taken along."""
     n, height, width = z.shape[:3]
-    h_out, w_out, tile, c = g.shape[1], g.shape[2], weight.shape[1], weight.shape[2]
+    h_out, w_out, c = g.shape[1], g.shape[2], weight.shape[2]
     last, pad, span = first + c, size // 2, w_out * c
     scales, shifts, slopes = scale[first:last], shift[first:last], slope[first:last]
     means, rstds = mean[first:last], rstd[first:last]
     a, d = _buffer(height, width, c, stride, pad), _buffer(height, width, c, stride, pad)
     lines = np.empty((h_out, span), np.float32)
     border = np.zeros((height + 2 * pad, width + 2 * pad, c), np.float32)
-    taps, g_taps = weight.reshape(size * size, tile * c), g_weight.reshape(size * size, tile * c)
     flipped = weight[::-1].copy()
     one, zero = np.float32(1), np.float32(0)
     w_inv, h_inv = np.float32(1) / np.float32(w_out), np.float32(1) / np.float32(h_out)
@@ -201,7 +201,7 @@ def depthwise_backward(
             for y in range(height):
                 _product(border, y, size, flipped, d[0, y + pad].reshape(-1)[pad * c : pad * c + span])
         else:
-            _spread(lines, taps, size, stride, tile, a, d, g_taps)
+            _spread(lines, weight, size, stride, a, d, g_weight)
         s[:] = 0
         q[:] = 0
         r[:] = 0
