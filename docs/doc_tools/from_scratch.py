@@ -28,7 +28,7 @@ def from_scratch() -> str:
         rows(header, map(_line, found), right=range(2, len(header))),
         "As in the paper: measured at the paper's input size and class count, where its figures hold. "
         f"Latency is one image on {threads} CPU thread{'s' if threads > 1 else ''}, float32, eager, at that input. "
-        "The loss is the best of validation, over the last two epochs; below 0 it rose.",
+        "The loss is the best of validation: by how much that of the last two epochs lies below that of all before.",
     ]
     if not any(row["faces_seen"] for row in found):
         notes = ["No run of this recipe is on record yet: these are the sizes of the networks without any weights."]
