@@ -81,7 +81,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
     if any(row["parameters_as_printed"] is not None for row in rows):
         print("as in the paper: measured at the paper's input size and class count; printed there: by the paper")
     if any(row["loss_fall"] is not None for row in rows):
-        print("loss fell: the validation loss, in the last two epochs of the run")
+        print("loss fell: the best validation loss, in the last two epochs of the run")
     for row in rows:
         if row["note"]:
             print(f"{row['model']}: {row['note']}")

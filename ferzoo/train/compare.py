@@ -62,8 +62,8 @@ def compare(
         A row a network: `model`; `input`, channels, height and width; `parameters`; `flops` as fvcore counts them;
         `paper_parameters` and `paper_flops`, what its paper prints of it, and `parameters_as_printed` and
         `flops_as_printed`, the same measured in the paper's setting, None where nothing is printed; `faces_seen` in
-        training and `loss_fall`, by how many percent the validation loss fell in the last two epochs, None where its
-        folder does not say; `latency_ms` of one image, in float32 and eager mode, with `threads` CPU threads;
+        training and `loss_fall`, by how many percent the best validation loss fell in the last two epochs, None where
+        its folder does not say; `latency_ms` of one image, in float32 and eager mode, with `threads` CPU threads;
         `accuracy` and `accuracy_unseen` in percent on `rows` rows, None where there is none; `data`, what it was
         measured on; `measured`, where the figure is from: `here`, `hub_configs`, `metrics.json` or nothing; `flip`;
         `note`, why there is no accuracy, or that the run had not converged.
