@@ -107,6 +107,8 @@ class Run:
         self.schedule.load_state_dict(state["schedule"])
         if "labels" in state:
             self.faces = replace(self.faces, labels=state["labels"].numpy())
+        if "targets" in state:
+            self.faces = replace(self.faces, targets=state["targets"].numpy())
         self.epoch, self.history = state["epoch"], state["history"]
 
     def _save(self) -> None:
@@ -123,7 +125,18 @@ class Run:
             state["ema"] = self.ema.module.state_dict()
         if self.relabelling:
             state["labels"] = torch.from_numpy(self.faces.labels)
+        if self.recipe.distill_once:
+            state["targets"] = torch.from_numpy(self.faces.targets)
         save_state(self.folder / "state.pt", state)
+
+    def _ask_teacher(self) -> None:
+        """Mix the answers of a teacher that is asked once into the targets."""
+        teacher, targets = self.objective.teacher, None
+        assert teacher is not None  # as the recipe has checked
+        self.processes.say(f"asking {self.recipe.teacher} about {len(self.faces)} faces")
+        if self.processes.is_main:
+            targets = teacher.mixed_targets(self.faces, self.recipe)
+        self.faces = replace(self.faces, targets=self.processes.broadcast(targets))
 
     def _epoch(self) -> dict[str, Any]:
         recipe, size = self.recipe, self.recipe.size_at(self.epoch)
@@ -170,6 +183,8 @@ class Run:
     def step_epoch(self) -> dict[str, Any]:
         """Train an epoch, measure it, keep it where it is the best, and save the state."""
         start = time.monotonic()
+        if self.recipe.distill_once and self.epoch == 0:
+            self._ask_teacher()
         losses = self._epoch()
         size = self.recipe.size_at(self.epoch)
         measured = self.ema.module if self.ema else self.model

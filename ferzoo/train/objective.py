@@ -115,12 +115,24 @@ class Objective:
                 term.class_weights = torch.tensor(class_weights(faces.labels, classes))
         return loss
 
-    def __call__(self, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """The loss of a batch over all processes; `loss.last` then holds each term."""
+    def ask(self, images: torch.Tensor) -> torch.Tensor | None:
+        """Log-probabilities (N, C) of the teacher for a batch; None without one, or where it was asked before."""
+        if not self.teacher or self.recipe.distill_once:
+            return None
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.recipe.amp):
+            return self.teacher(images)
+
+    def __call__(self, images: torch.Tensor, targets: torch.Tensor, taught: torch.Tensor | None = None) -> torch.Tensor:
+        """The loss of a batch over all processes; `loss.last` then holds each term.
+
+        Args:
+            images: Normalised faces (N, C, H, W).
+            targets: Class indices (N,), or probabilities (N, classes).
+            taught: What `ask` said of them.
+        """
         recipe = self.recipe
         with torch.autocast(images.device.type, torch.bfloat16, enabled=recipe.amp):
             outputs: Mapping[str, torch.Tensor] = self._forward(images)
-            taught = self.teacher(images) if self.teacher else None
         if self.processes.count > 1:
             wanted = {key: outputs[key] for key in {*self.loss.takes, "logits"} if key in outputs}
             outputs = self.processes.gather(wanted)
@@ -149,7 +161,8 @@ class Objective:
         self.optimizer.zero_grad()
         if self.center_optimizer:
             self.center_optimizer.zero_grad()
-        loss = self(images, targets)
+        taught = self.ask(images)
+        loss = self(images, targets, taught)
         if not torch.isfinite(loss):
             return loss.detach()
         loss.backward()
@@ -158,7 +171,7 @@ class Objective:
             for parameter in self.loss.parameters():
                 parameter.grad = None  # theirs too is the gradient of the second pass alone
             with frozen_statistics(self.model):
-                again = self.sam.second_gradient(lambda: self(images, targets))
+                again = self.sam.second_gradient(lambda: self(images, targets, taught))
             self.loss.last, self.logits = terms, logits
             if not torch.isfinite(again):
                 return again.detach()

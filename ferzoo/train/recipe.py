@@ -62,6 +62,9 @@ class Recipe:
         teacher: Trained network whose outputs are targets too, a name or a folder; several as ``a + b``, whose
             probabilities are averaged; empty for none.
         distill: Share of the teacher's targets in the loss, in [0, 1].
+        distill_once: Ask the teacher once, before the first epoch, about every training face as it is and, with
+            `flip`, mirrored, and mix its answers into the targets, rather than asking it about every batch: an epoch
+            then costs what it costs without a teacher. Needs `soft`.
         temperature: Temperature of the teacher's targets.
         clip_grad: Largest gradient norm, 0 for none.
         patience: Stop after this many epochs without a better one, 0 for never.
@@ -119,6 +122,7 @@ class Recipe:
     ema: float = 0.0
     teacher: str = ""
     distill: float = 0.5
+    distill_once: bool = False
     temperature: float = 1.0
     clip_grad: float = 1.0
     patience: int = 0

@@ -74,6 +74,8 @@ def check_ranges(recipe: Any) -> None:
         raise RecipeError(f"folds must be 2 or more and fold below it, got folds={recipe.folds}, fold={recipe.fold}.")
     if (recipe.mixup or recipe.cutmix) and not recipe.soft:
         raise RecipeError("mixup and cutmix mix labels, which need soft=true.")
+    if recipe.distill_once and not (recipe.teacher and recipe.soft):
+        raise RecipeError("distill_once mixes a teacher's answers into the targets: it needs a teacher and soft=true.")
     if recipe.fused_blocks and (recipe.compile or recipe.sync_bn):
         raise RecipeError("fused_blocks is for CPUs and goes with neither compile nor sync_bn: leave one of them out.")
     if recipe.relabel and recipe.soft:

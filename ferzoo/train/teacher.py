@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..data.faces import Faces
 from ..deploy.fuse import fuse
 from ..errors import RecipeError
 from ..registry.load import load_model
 from ..weights.configs import split_names
+from .evaluate import predict_logits
+from .recipe import Recipe
 
 __all__ = ["Teacher", "distillation_loss"]
 
@@ -51,6 +55,26 @@ class Teacher:
         pixels = images * _column(self.student["std"], images) + _column(self.student["mean"], images)
         logits = torch.stack([_logits(network, pixels) for network in self.networks])
         return logits.log_softmax(2).logsumexp(0) - math.log(len(logits))
+
+    def mixed_targets(self, faces: Faces, recipe: Recipe) -> np.ndarray:
+        """The faces' targets with the networks' mean probabilities mixed in, each face seen once.
+
+        Args:
+            faces: The training rows.
+            recipe: `distill`, their share; `temperature`, which softens them; with `flip`, mirror images count as well.
+
+        Returns:
+            float32 (N, C), rows that sum to one where those of the faces do.
+        """
+        total = torch.zeros(faces.targets.shape, dtype=torch.float64)
+        for network in self.networks:
+            logits = predict_logits(
+                network, faces, network.pretrained_cfg, flip=recipe.flip > 0, grayscale=recipe.grayscale
+            )
+            total += torch.from_numpy(logits).double().softmax(1)
+        taught = ((total / len(self.networks)).log() / recipe.temperature).softmax(1).numpy()
+        mixed: np.ndarray = (1 - recipe.distill) * faces.targets + recipe.distill * taught
+        return mixed.astype(np.float32)
 
 
 def _logits(network: Any, x: torch.Tensor) -> torch.Tensor:

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from noise import faces
@@ -14,7 +15,7 @@ import ferzoo
 from ferzoo.errors import RecipeError, UnknownNameError
 from ferzoo.labels import FERPLUS
 from ferzoo.train.checkpoint import write_checkpoint
-from ferzoo.train.loop import Run
+from ferzoo.train.loop import Run, train
 from ferzoo.train.recipe import Recipe
 from ferzoo.train.teacher import Teacher, distillation_loss
 
@@ -69,10 +70,58 @@ def test_a_student_learns_from_its_teacher(tmp_path: Path) -> None:
     options = {"teacher": str(tmp_path / "teacher"), "distill": 0.75, "temperature": 2.0}
     run = Run(dataclasses.replace(base, out=str(tmp_path / "run"), **options), splits)
     x = torch.randn(8, 3, 32, 32)
-    loss = run.objective(x, torch.eye(8)).item()
+    loss = run.objective(x, torch.eye(8), run.objective.ask(x)).item()
     last = run.objective.loss.last
     assert loss == pytest.approx(0.25 * last["ce"].item() + 0.75 * last["teacher"].item(), rel=1e-5)
     assert list(run.step_epoch()["terms"]) == ["ce", "teacher"]
     write_teacher(tmp_path / "other", FERPLUS[::-1])
     with pytest.raises(RecipeError, match="they must be the same in the same order"):
         Run(dataclasses.replace(base, out=str(tmp_path / "no"), teacher=str(tmp_path / "other")), splits)
+
+
+def test_a_step_with_sam_asks_its_teacher_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_teacher(tmp_path / "teacher")
+    options = {"teacher": str(tmp_path / "teacher"), "sam": 0.05, "out": str(tmp_path / "run")}
+    splits = {"train": faces(16, 0), "validation": faces(16, 1)}
+    run = Run(Recipe(model="test_resnet", epochs=1, batch_size=8, sizes={0: 32}, device="cpu", **options), splits)
+    asked = []
+    monkeypatch.setattr(run.objective, "ask", lambda images: asked.append(len(images)))
+    run.objective.step(torch.randn(8, 3, 32, 32), torch.eye(8))
+    assert asked == [8]
+
+
+@pytest.mark.parametrize("flip", [0.0, 0.5])
+def test_a_teacher_asked_once_is_mixed_into_the_targets(tmp_path: Path, flip: float) -> None:
+    models = [write_teacher(tmp_path / str(seed), seed=seed) for seed in range(2)]
+    names = f"{tmp_path / '0'} + {tmp_path / '1'}"
+    recipe = Recipe(model="test_resnet", teacher=names, distill=0.25, temperature=2.0, flip=flip)
+    rows = faces(6, 0)
+    mixed = Teacher(names, CFG, FERPLUS).mixed_targets(rows, recipe)
+    x = torch.from_numpy(rows.images)[:, None].float() / 127.5 - 1
+    with torch.no_grad():
+        views = [x, x.flip(3)] if flip else [x]
+        each = [sum(model(v).log_softmax(1) for v in views) / len(views) for model in models]
+    taught = torch.stack([e.softmax(1) for e in each]).mean(0) ** 0.5
+    expected = 0.75 * rows.targets + 0.25 * (taught / taught.sum(1, keepdim=True)).numpy()
+    np.testing.assert_allclose(mixed, expected, atol=1e-4)
+    assert mixed.dtype == np.float32
+
+
+def test_a_run_whose_teacher_is_asked_once_resumes_with_its_answers(tmp_path: Path) -> None:
+    write_teacher(tmp_path / "teacher")
+    splits = {"train": faces(24, 0), "validation": faces(16, 1)}
+    options = {"teacher": str(tmp_path / "teacher"), "distill": 0.75, "distill_once": True}
+    base = Recipe(model="test_resnet", epochs=2, batch_size=8, sizes={0: 32}, lr=1e-3, device="cpu", **options)
+    whole = train(dataclasses.replace(base, out=str(tmp_path / "whole")), faces=splits)
+    run = Run(dataclasses.replace(base, out=str(tmp_path / "stopped")), splits)
+    assert list(run.step_epoch()["terms"]) == ["ce"]
+    assert not np.allclose(run.faces.targets, splits["train"].targets, atol=0.05)
+    stopped = train(run.recipe, resume=True, faces=splits)
+    first, second = (torch.load(folder / "state.pt")["model"] for folder in (whole, stopped))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.parametrize("options", [{"teacher": ""}, {"teacher": "lfnsb", "soft": False}])
+def test_a_teacher_asked_once_needs_soft_targets(options: dict[str, Any]) -> None:
+    with pytest.raises(RecipeError, match="needs a teacher and soft=true"):
+        Recipe(distill_once=True, **options)
