@@ -16,7 +16,7 @@ from .faces import Detector
 from .images import printable
 from .predictor import Prediction
 from .scoring_job import Settings, facts_of
-from .scoring_journal import Output, State
+from .scoring_journal import Output, State, check_place
 from .scoring_pipeline import default_workers, predict_items
 from .scoring_rows import FORMATS, RowFormat, check_parquet, rows_of, write_parquet
 from .scoring_sources import no_image, open_source
@@ -128,6 +128,7 @@ def score(
     if suffix == ".parquet":
         check_parquet()
     lines = path.with_name(path.name + ".rows") if suffix == ".parquet" else path
+    check_place(path, lines)
     # The rows may stand in the folder of the images.
     own = {os.path.abspath(file) for file in (path, lines, path.with_name(path.name + ".progress"))}
     images = open_source(source, keep, column, own)

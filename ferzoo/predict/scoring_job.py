@@ -72,7 +72,7 @@ def facts_of(
 
 
 def weights_of(network: Any) -> str:
-    """Hex sha256 of a network's weights and preprocessing, or of its ONNX file."""
+    """Hex sha256 of a network's kind, weights and preprocessing, or of its ONNX file; its name does not matter."""
     if hasattr(network, "file"):
         return sha256_of(network.file.path)
     import torch
@@ -80,7 +80,8 @@ def weights_of(network: Any) -> str:
     from ..registry.load import wants_grey
 
     cfg = network.model.pretrained_cfg
-    how = [wants_grey(network.model), *(cfg.get(k) for k in ("input_size", "mean", "std", "interpolation", "crop_pct"))]
+    stated = ("architecture", "input_size", "mean", "std", "interpolation", "crop_pct")
+    how = [type(network.model).__qualname__, wants_grey(network.model), *map(cfg.get, stated)]
     digest = hashlib.sha256(repr([list(v) if isinstance(v, tuple) else v for v in how]).encode())
     for name, tensor in sorted(network.model.state_dict().items()):
         values = tensor.detach().cpu().contiguous()
@@ -90,16 +91,20 @@ def weights_of(network: Any) -> str:
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """What the facts of two jobs differ in, the rest of a sentence."""
+    """What the facts of two jobs differ in, the rest of a sentence; "" where a job may go on as the other.
+
+    The model's name may differ where the weights are the same: a file has more than one path.
+    """
+    same_model = old.get("weights") is not None and old.get("weights") == new.get("weights")
     parts = []
     for key in dict.fromkeys((*old, *new)):
         before, after = old.get(key), new.get(key)
-        if before == after:
+        if before == after or (key == "model" and same_model):
             continue
         if key == "source" and isinstance(before, dict) and isinstance(after, dict):
             parts.append(_other_source(before, after))
         elif key == "weights":
-            parts.append("the model has other weights")
+            parts.append("the model has other weights, or is another network")
         else:
             parts.append(f"{key} was {json.dumps(before)} and is {json.dumps(after)}")
     return "; ".join(parts)

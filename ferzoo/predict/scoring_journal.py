@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +16,7 @@ from ..weights.files import write_atomically
 from .images import printable
 from .scoring_job import difference
 
-__all__ = ["Output", "State"]
+__all__ = ["Output", "State", "check_place"]
 
 VERSION = 1
 
@@ -49,6 +50,30 @@ class State:
     finished: bool = False
 
 
+def check_place(result: Path, rows: Path) -> None:
+    """Before any work: see that the files can be made.
+
+    Args:
+        result: The file that is there in the end.
+        rows: The file that is appended to.
+
+    Raises:
+        FerzooError: If there is no folder for them, nothing can be written in it, or one of them is a folder.
+    """
+    name, journal = printable(result), _journal_of(result)
+    try:
+        for path in (result, rows, journal):
+            if path.is_dir():
+                raise FerzooError(f"{printable(path)} is a folder: move it away, or choose another name.")
+        if not result.parent.is_dir():
+            raise FerzooError(f"{name}: there is no folder {printable(result.parent)}. Make it first.")
+        if not journal.exists():  # a job that is finished writes nothing
+            with tempfile.TemporaryFile(dir=result.parent):
+                pass
+    except OSError as error:
+        raise _not_begun(name, error) from error
+
+
 class Output:
     """Rows that are appended, and the journal ``FILE.progress`` that says which of them count.
 
@@ -64,20 +89,26 @@ class Output:
         """Begin, or go on.
 
         Args:
-            path: The file that is appended to.
+            path: The file that is appended to, in a place that `check_place` has seen.
             job: What must be the same when the job goes on, for JSON.
             header: First bytes of the file.
             resume: Go on where the journal says, or begin if there is nothing yet.
             result: The file that is there in the end: `path`, or what is made of it.
 
         Raises:
-            FerzooError: If there is a file already, or it is another job's or another process's.
+            FerzooError: If there is a file already, it is another job's or another process's, or it cannot be written;
+                then nothing is left of what was begun.
         """
         self.path, self._result, self._job = path, result, json.loads(json.dumps(job))
-        self.journal = result.with_name(result.name + ".progress")
-        self._name = printable(result)
-        if not result.parent.is_dir():
-            raise FerzooError(f"{self._name}: there is no folder {printable(result.parent)}. Make it first.")
+        self.journal, self._name = _journal_of(result), printable(result)
+        self._file: IO[bytes] | None = None
+        try:
+            self._begin(header, resume)
+        except OSError as error:
+            raise _not_begun(self._name, error) from error
+
+    def _begin(self, header: bytes, resume: bool) -> None:
+        path, result = self.path, self._result
         taken = path.exists() or result.exists()
         if taken and not resume:
             raise FerzooError(
@@ -87,7 +118,6 @@ class Output:
         if taken and not self.journal.exists():
             raise FerzooError(f"{self._name} has no journal {self.journal.name} beside it: it cannot be gone on with.")
         self.state = self._read() if resume and self.journal.exists() else State()
-        self._file: IO[bytes] | None = None
         if self.state.finished:
             self._check_result()
         else:
@@ -112,15 +142,21 @@ class Output:
             ) from error
         if version != VERSION:
             raise FerzooError(f"The journal {printable(self.journal)} is of another version of ferzoo.")
-        if job != self._job:
-            raise FerzooError(f"{self._name} cannot be gone on with: {difference(job, self._job)}.")
+        if differs := difference(job, self._job):
+            raise FerzooError(f"{self._name} cannot be gone on with: {differs}.")
         return state
 
     def _open(self, header: bytes) -> None:
-        if not self.path.exists():
+        new, begun = not self.path.exists(), self.journal.exists()
+        if new:
             # Before the file: a crash in between leaves nothing that stands in the way.
             self._write_journal()
-        self._file = self.path.open("ab", buffering=0)
+        try:
+            self._file = self.path.open("ab", buffering=0)
+        except OSError:
+            if new and not begun:
+                self.journal.unlink(missing_ok=True)
+            raise
         self._lock()
         try:
             # What another process has done until it let go counts.
@@ -137,8 +173,10 @@ class Output:
             self._file.truncate(self.state.size)
             if not self.state.size:
                 self.write(header)
-                self.commit()
+            self.commit()  # where the journal cannot be replaced, that shows before any work
         except BaseException:
+            if new and not begun and not self.state.images:
+                self.discard()
             self.close()
             raise
 
@@ -230,3 +268,13 @@ class Output:
             f"{self._name} cannot be written: {error.strerror}. Nothing is lost: make room, then go on with --resume "
             "(in Python: resume=True)."
         )
+
+
+def _journal_of(result: Path) -> Path:
+    return result.with_name(result.name + ".progress")
+
+
+def _not_begun(name: str, error: OSError) -> FerzooError:
+    return FerzooError(
+        f"{name} cannot be written: {error.strerror}. Choose another place or mend this one, and try again."
+    )

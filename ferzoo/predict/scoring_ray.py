@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import math
 import os
 import pickle
 import re
-from collections.abc import Generator, Iterator
+import warnings
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +39,8 @@ class Cluster:
     Attributes:
         address: Where it is, as ``ray.init`` takes it; None for the cluster that this process has joined, or else a
             local one.
-        workers: Workers a node; None for one a GPU, or one where there are none.
+        workers: Workers a node; None for one a GPU, or one where there are none. Where nodes have GPUs, the others have
+            no worker, unless the device is the CPU.
     """
 
     address: str | None = None
@@ -74,11 +78,13 @@ class Team:
         settings: How each predicts, its device and threads included.
         workers: How many there are.
         resources: What each takes of its node.
+        places: The id of the node of each; empty where no node has room for more of them than it should have.
     """
 
     settings: Settings
     workers: int
     resources: dict[str, float]
+    places: tuple[str, ...] = ()
 
     def predict(self, source: Source, place: Place) -> Generator[list[Prediction], None, None]:
         """Predict what lies from a place on, in order.
@@ -101,13 +107,17 @@ class Team:
             return
         cores = max(1, int(self.resources["num_cpus"]))
         with _as_ferzoo_errors(), _data_context(ray.data.DataContext.get_current()):
-            rows = ray.data.from_items(pieces, override_num_blocks=len(pieces)).map_batches(
-                _Worker,
-                batch_size=1,
-                compute=ray.data.ActorPoolStrategy(size=self.workers),
-                fn_constructor_args=(self.settings, source, os.getcwd(), cores),
-                **self.resources,
-            )
+            items = ray.data.from_items(pieces, override_num_blocks=len(pieces))
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", ".*ray_remote_args_fn.*")  # see `_placing`
+                rows = items.map_batches(
+                    _Worker,
+                    batch_size=1,
+                    compute=ray.data.ActorPoolStrategy(size=self.workers),
+                    fn_constructor_args=(self.settings, source, os.getcwd(), cores),
+                    **self.resources,
+                    **_placing(items, self.places),
+                )
             for row in rows.iter_rows():
                 group = pickle.loads(row["group"])
                 if isinstance(group, FerzooError):
@@ -120,12 +130,12 @@ def connect(settings: Settings, cluster: Cluster) -> Iterator[Team]:
     """Reach a cluster; at the end it is left, if this process was not in it before.
 
     Args:
-        settings: How. On nodes with GPUs each worker has one, and takes it unless `device` says otherwise.
+        settings: How. Where nodes have GPUs each worker has one, and takes it, unless the device is the CPU.
         cluster: Where.
 
     Raises:
         MissingExtraError: Without Ray.
-        FerzooError: If the cluster cannot be reached.
+        FerzooError: If the cluster cannot be reached, or lacks the devices.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
@@ -139,12 +149,12 @@ def connect(settings: Settings, cluster: Cluster) -> Iterator[Team]:
             if joined:
                 # Without an address Ray would join whatever cluster the environment names or this machine ran last.
                 ray.init(cluster.address or "local", log_to_driver=False, logging_level="ERROR")
-            workers, resources = _layout(ray.nodes(), cluster.workers)
+            places, resources, loose = _layout(ray.nodes(), cluster.workers, settings.device)
         if settings.device is None and resources["num_gpus"]:
             settings = replace(settings, device="cuda")
         if settings.threads is None and not resources["num_gpus"]:
             settings = replace(settings, threads=max(1, int(resources["num_cpus"])))
-        yield Team(settings, workers, resources)
+        yield Team(settings, len(places), resources, tuple(places) if loose else ())
     finally:
         if joined and ray.is_initialized():
             ray.shutdown()
@@ -162,17 +172,64 @@ def _as_ferzoo_errors() -> Iterator[None]:
         raise FerzooError(f"Ray cannot do the job: {reasons[-1]}") from error
 
 
-def _layout(nodes: list[dict[str, Any]], a_node: int | None) -> tuple[int, dict[str, float]]:
-    """Number of workers, and what each takes of a node's resources."""
-    alive = [node["Resources"] for node in nodes if node["Alive"] and node["Resources"].get("CPU")]
+def _layout(
+    nodes: list[dict[str, Any]], a_node: int | None, device: str | None = None
+) -> tuple[list[str], dict[str, float], bool]:
+    """Where the workers go: to the nodes with GPUs, one a GPU, or else to all.
+
+    Args:
+        nodes: As `ray.nodes` gives them.
+        a_node: Workers a node; None for one a device.
+        device: As in `Settings`; with "cpu" no worker takes a GPU.
+
+    Returns:
+        The node's id of each worker, what each takes of its node, and whether a node has room for more than its own.
+
+    Raises:
+        FerzooError: If no node is alive, or there are fewer GPUs than asked for.
+    """
+    alive = [(node["NodeID"], node["Resources"]) for node in nodes if node["Alive"] and node["Resources"].get("CPU")]
     if not alive:
         raise FerzooError("The Ray cluster has no node with processors that is alive.")
-    gpus = int(min(node.get("GPU", 0) for node in alive))
-    a_node = a_node or max(1, gpus)
-    if gpus and a_node > gpus:
-        raise FerzooError(f"Each node has {gpus} GPUs: there is one worker a device, {a_node} are too many.")
-    cores = min(node["CPU"] for node in alive) / a_node
-    return a_node * len(alive), {"num_cpus": int(cores) if cores >= 1 else cores, "num_gpus": 1.0 if gpus else 0.0}
+    gpus = {name: int(has.get("GPU", 0)) for name, has in alive if device != "cpu" and has.get("GPU", 0) >= 1}
+    if not gpus and device and device.startswith("cuda"):
+        raise FerzooError(
+            f"The Ray cluster has no node with a GPU for the device {device!r}: leave the device out, or start Ray on "
+            "the nodes that have GPUs with --num-gpus."
+        )
+    if gpus and a_node and a_node > min(gpus.values()):
+        fewest = min(gpus.values())
+        raise FerzooError(
+            f"A node has {fewest} GPUs, and each takes one worker: ask for {fewest} a node, not {a_node}."
+        )
+    used = {name: has for name, has in alive if name in gpus or not gpus}
+    counts = {name: a_node or gpus.get(name, 1) for name in used}
+    cores = min(used[name]["CPU"] / count for name, count in counts.items())
+    cores = int(cores) if cores >= 1 else cores
+    room = {name: min(has["CPU"] / cores, gpus.get(name, math.inf)) for name, has in used.items()}
+    loose = len(used) > 1 and any(room[name] >= count + 1 for name, count in counts.items())
+    places = [name for name, count in counts.items() for _ in range(count)]
+    return places, {"num_cpus": cores, "num_gpus": 1.0 if gpus else 0.0}, loose
+
+
+def _placing(items: Any, places: tuple[str, ...]) -> dict[str, Callable[[], dict[str, Any]]]:
+    """Arguments of `map_batches` that bring the workers to their nodes.
+
+    Ray Data knows no number of workers a node. It asks `ray_remote_args_fn` for the options of each, which Ray 2.64 is
+    to remove; without that it spreads them, which is as even on nodes that nothing else uses.
+    """
+    if not places or "ray_remote_args_fn" not in inspect.signature(items.map_batches).parameters:
+        return {}
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    left = deque(places)
+
+    def options() -> dict[str, Any]:
+        left.rotate(-1)
+        # Soft: where the node has died, another may take its workers.
+        return {"scheduling_strategy": NodeAffinitySchedulingStrategy(left[-1], soft=True)}
+
+    return {"ray_remote_args_fn": options}
 
 
 def _size(source: Source, workers: int, batch_size: int) -> int:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from ferzoo.errors import FerzooError
 from ferzoo.predict.scoring_job import Settings
-from ferzoo.predict.scoring_ray import Cluster, _layout, connect
+from ferzoo.predict.scoring_ray import Cluster, _layout, _placing, connect
 
 #: Runs in a process of its own, that ends with whatever Ray has started.
 CODE = """
@@ -95,19 +95,65 @@ def test_two_workers_give_the_same_rows(tmp_path: Path) -> None:
     assert (tmp_path / "ray.csv").read_bytes() == (tmp_path / "here.csv").read_bytes()
 
 
-def node(cores: float, gpus: float = 0, alive: bool = True) -> dict[str, object]:
-    return {"Alive": alive, "Resources": {"CPU": cores, "GPU": gpus}}
+def node(cores: float, gpus: float = 0, alive: bool = True, name: str = "a") -> dict[str, object]:
+    return {"NodeID": name, "Alive": alive, "Resources": {"CPU": cores, **({"GPU": gpus} if gpus else {})}}
 
 
-def test_a_fixed_number_of_workers_a_node() -> None:
-    assert _layout([node(8)], None) == (1, {"num_cpus": 8, "num_gpus": 0.0})
-    assert _layout([node(8), node(4), node(9, alive=False)], 2) == (4, {"num_cpus": 2, "num_gpus": 0.0})
-    assert _layout([node(32, 4), node(32, 4)], None) == (8, {"num_cpus": 8, "num_gpus": 1.0})
-    assert _layout([node(1)], 2) == (2, {"num_cpus": 0.5, "num_gpus": 0.0})
-    with pytest.raises(FerzooError, match="4 GPUs"):
-        _layout([node(32, 4)], 5)
-    with pytest.raises(FerzooError, match="no node"):
+def cluster(*nodes: tuple[float, float]) -> list[dict[str, object]]:
+    """Nodes a, b, ... with so many cores and GPUs."""
+    return [node(cores, gpus, name=chr(97 + i)) for i, (cores, gpus) in enumerate(nodes)]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "a_node", "device", "places", "cores", "loose"),
+    [
+        # Without GPUs: one a node, or as many as asked for.
+        ([(8, 0)], None, None, "a", 8, False),
+        ([(1, 0)], 2, None, "aa", 0.5, False),
+        ([(8, 0), (8, 0)], 2, None, "aabb", 4, False),
+        ([(64, 0), (4, 0)], 2, None, "aabb", 2, True),
+        ([(7, 0), (7, 0)], 4, None, "aaaabbbb", 1, True),
+        ([(7, 0)], 4, None, "aaaa", 1, False),
+        # With: one a GPU, on the nodes that have them.
+        ([(32, 4), (32, 4)], None, None, "aaaabbbb", 8, False),
+        ([(8, 0), (32, 4)], None, None, "bbbb", 8, False),
+        ([(8, 0), (32, 4)], None, "cuda", "bbbb", 8, False),
+        ([(64, 8), (32, 4)], None, None, "aaaaaaaabbbb", 8, False),
+        ([(4, 0), (64, 8), (32, 4)], 2, None, "bbcc", 16, True),
+        ([(32, 8), (32, 4)], None, None, "aaaaaaaabbbb", 4, False),
+        # Which are nothing to those that compute on the CPU.
+        ([(8, 0), (32, 4)], None, "cpu", "ab", 8, True),
+    ],
+)
+def test_a_fixed_number_of_workers_a_node(
+    nodes: list[tuple[float, float]], a_node: int | None, device: str | None, places: str, cores: float, loose: bool
+) -> None:
+    gpus = float(device != "cpu" and any(gpus for _, gpus in nodes))
+    expected = list(places), {"num_cpus": cores, "num_gpus": gpus}, loose
+    assert _layout(cluster(*nodes), a_node, device) == expected
+
+
+def test_nodes_that_cannot_take_the_workers() -> None:
+    assert _layout([node(8), node(4, name="b"), node(9, alive=False, name="c")], 2)[0] == list("aabb")
+    with pytest.raises(FerzooError, match="A node has 4 GPUs, .* ask for 4 a node, not 5"):
+        _layout(cluster((8, 0), (64, 8), (32, 4)), 5)
+    with pytest.raises(FerzooError, match="no node with a GPU for the device 'cuda'"):
+        _layout(cluster((8, 0), (8, 0)), None, "cuda")
+    with pytest.raises(FerzooError, match="no node with proc"):
         _layout([node(8, alive=False)], None)
+
+
+def test_each_worker_is_brought_to_its_node() -> None:
+    data = pytest.importorskip("ray.data", reason="comes with the extra ray")
+    a, b = "a" * 56, "b" * 56
+    assert _placing(data.Dataset, ()) == {}
+    options = _placing(data.Dataset, (a, a, b, b)).get("ray_remote_args_fn")
+    if options is None:
+        pytest.skip("this version of Ray does not ask for the options of each worker")
+    for _ in range(5):  # also where Ray asks once more than there are workers
+        options()
+        asked = [options()["scheduling_strategy"] for _ in range(4)]
+        assert sorted(strategy.node_id for strategy in asked) == [a, a, b, b] and all(s.soft for s in asked)
 
 
 def test_without_an_address_no_other_cluster_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,11 +162,11 @@ def test_without_an_address_no_other_cluster_is_joined(monkeypatch: pytest.Monke
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", lambda address, **_: asked.append(address))
-    monkeypatch.setattr(ray, "nodes", lambda: [node(8, 2), node(8, 2)])
+    monkeypatch.setattr(ray, "nodes", lambda: [node(8), node(8, 2, name="b"), node(8, 2, name="c")])
     for address in (None, "auto"):
         with connect(Settings("lfnsb"), Cluster(address)) as team:
             # The journal names the device that the workers take.
             assert (team.workers, team.settings.device, team.resources["num_cpus"]) == (4, "cuda", 4)
         with connect(Settings("lfnsb", device="cpu"), Cluster(address)) as team:
-            assert team.settings.device == "cpu"
+            assert (team.workers, team.settings.device, team.resources["num_gpus"]) == (3, "cpu", 0)
     assert asked == ["local", "local", "auto", "auto"]
