@@ -16,6 +16,7 @@ __all__ = [
     "LossError",
     "MissingExtraError",
     "MissingPackageError",
+    "OptionError",
     "PluginConflictError",
     "PluginLoadError",
     "PluginWarning",
@@ -74,6 +75,10 @@ class RegistrationError(FerzooError, ValueError):
 
 class PluginWarning(UserWarning):
     """A plugin is broken and was left out; everything else works."""
+
+
+class OptionError(FerzooError, ValueError):
+    """An argument is out of its range, or does not go with another one or with the network."""
 
 
 class InputSizeError(FerzooError, ValueError):

@@ -133,3 +133,5 @@ class _Summary:
             f"{took:.2f} s: {shown / took:.2f} times real time, {self.frames / took:.1f} frames/s.",
             file=sys.stderr,
         )
+        if not self.faces:
+            print("No face was found in any frame. For small faces lower --min-face.", file=sys.stderr)

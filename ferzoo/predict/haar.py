@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ImageError, MissingExtraError
+from ..errors import ImageError, MissingExtraError, OptionError
 
 __all__ = ["HaarDetector"]
 
@@ -37,7 +37,7 @@ class HaarDetector:
             ValueError: If `min_face` is not positive.
         """
         if min_face is not None and min_face < 1:
-            raise ValueError(f"min_face must be 1 pixel or more, got {min_face}.")
+            raise OptionError(f"min_face must be 1 pixel or more, got {min_face}.")
         self.min_face, self.threads = min_face, threads
         self._cv2, self._cascade = _load()
         # detectMultiScale keeps its image pyramid in the classifier.

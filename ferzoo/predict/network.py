@@ -13,7 +13,8 @@ from PIL import Image
 from torch import nn
 
 from ..data.transforms import eval_transform
-from ..errors import CheckpointError, FerzooError, first_line
+from ..deploy.fuse import fuse
+from ..errors import CheckpointError, FerzooError, OptionError, first_line
 from ..registry.config import CFG_DEFAULTS
 from ..registry.load import load_model, wants_grey
 
@@ -54,13 +55,18 @@ class Network:
         self.crop_pct = float(cfg["crop_pct"])
         self.transform: Callable[[Image.Image], torch.Tensor] = eval_transform(cfg, grayscale=wants_grey(self.model))
         if embedding and not (hasattr(self.model, "forward_features") and hasattr(self.model, "forward_head")):
-            raise ValueError(f"embedding=True needs a network with forward_features and forward_head: {_name(model)}.")
+            raise OptionError(f"embedding=True needs a network with forward_features and forward_head: {_name(model)}.")
         self._move(device, dtype)
+        like = next(self.model.parameters(), torch.empty(0))
+        #: What computes: a network that somebody gave may still change, another is fused, where that was measured.
+        self.fast: Any = self.model
+        if not isinstance(model, nn.Module) and like.device.type == "cpu":
+            self.fast = fuse(self.model)
 
     def _move(self, device: str | torch.device | None, dtype: str | torch.dtype | None) -> None:
         kind = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
         if dtype is not None and not (isinstance(kind, torch.dtype) and kind.is_floating_point):
-            raise ValueError(f"dtype must be a floating type such as 'float32' or 'bfloat16', got {dtype!r}.")
+            raise OptionError(f"dtype must be a floating type such as 'float32' or 'bfloat16', got {dtype!r}.")
         try:
             self.model.to(device=torch.device(device) if device is not None else None, dtype=kind)
         except (RuntimeError, AssertionError) as error:
@@ -90,15 +96,15 @@ class Network:
             CheckpointError: If the outputs are not finite or not as many as there are labels.
         """
         # A training loop that calls this may have put it back to training mode.
-        self.model.eval()
+        self.fast.eval()
         batch = self.batch(crops)
         embeddings = None
         if self.embedding:
-            features = self.model.forward_features(batch)
-            embeddings = self.model.forward_head(features, pre_logits=True).flatten(1).float().cpu().numpy()
-            logits = self.model.forward_head(features)
+            features = self.fast.forward_features(batch)
+            embeddings = self.fast.forward_head(features, pre_logits=True).flatten(1).float().cpu().numpy()
+            logits = self.fast.forward_head(features)
         else:
-            logits = self.model(batch)
+            logits = self.fast(batch)
         if logits.ndim != 2 or logits.shape[1] != len(self.labels):
             raise CheckpointError(
                 f"{_name(self.model)} gives {tuple(logits.shape)} for {len(batch)} faces and has {len(self.labels)} "
@@ -122,7 +128,7 @@ def _cfg(model: nn.Module) -> dict[str, Any]:
     cfg = cfg if isinstance(cfg, Mapping) else {}
     missing = [key for key in ("input_size", "mean", "std") if not cfg.get(key)]
     if missing:
-        raise ValueError(
+        raise OptionError(
             f"{_name(model)} does not say how its input is made: set its pretrained_cfg, a dict with input_size "
             f"(channels, height, width), mean and std; missing: {', '.join(missing)}."
         )
@@ -133,11 +139,11 @@ def _labels(model: nn.Module, cfg: Mapping[str, Any]) -> tuple[str, ...]:
     """Label names of the cfg; "class 0" and so on where it has none, for a guess could be wrong."""
     count = getattr(model, "num_classes", cfg.get("num_classes"))
     if count == 0:
-        raise ValueError(f"{_name(model)} has no classifier (num_classes is 0): there is nothing to name faces with.")
+        raise OptionError(f"{_name(model)} has no classifier (num_classes is 0): there is nothing to name faces with.")
     names = tuple(str(name) for name in cfg.get("label_names") or ())
     if not names:
         if not count:
-            raise ValueError(f"{_name(model)} has neither num_classes nor pretrained_cfg['label_names']: set one.")
+            raise OptionError(f"{_name(model)} has neither num_classes nor pretrained_cfg['label_names']: set one.")
         return tuple(f"class {i}" for i in range(count))
     if len(set(names)) < len(names):
         raise CheckpointError(f"The label names of {_name(model)} repeat: {', '.join(names)}.")

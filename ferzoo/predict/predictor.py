@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from ..errors import ImageError
+from ..errors import ImageError, OptionError
 from .crop import align, square_crop
 from .faces import MARGIN, Detector, Face, check_detections
 from .haar import HaarDetector
@@ -86,9 +86,10 @@ class Predictor:
 
         Args:
             model: A name with trained weights, a checkpoint folder, ``"hf-hub:org/repo"``, a file that
-                `ferzoo.export` wrote (``"lfnsb.onnx"``, run without torch), or a network, whose `pretrained_cfg` then
-                says how its input is made and how its classes are called ("class 0" and so on where there are no
-                `label_names`). A network is put in eval mode.
+                `ferzoo.export` wrote (``"lfnsb.onnx"``, run without torch, on the CPU), or a network, whose
+                `pretrained_cfg` then says how its input is made and how its classes are called ("class 0" and so on
+                where there are no `label_names`). A network is put in eval mode and runs as it is; one by name is
+                fused (`ferzoo.fuse`) on a CPU.
             detector: Takes RGB (H, W, 3) uint8, returns boxes (N, 4) as x1, y1, x2, y2, or a tuple of boxes and
                 landmarks (N, 5, 2), which align the crop; None for OpenCV's Haar cascade.
             detect: False takes each image, whole, as the crop of one face.
@@ -106,16 +107,17 @@ class Predictor:
             MissingExtraError: Without OpenCV, if neither another detector nor ``detect=False`` is given.
             UnknownNameError: If there is no such model; names the nearest.
             CheckpointError: If it has no weights, or they are damaged.
-            ValueError: If an argument is out of its range, or the network lacks what is needed.
+            OptionError: If an argument is out of its range, does not go with the others, or the network lacks what is
+                needed.
         """
         self.margin = MARGIN if margin is None else float(margin)
         if not -0.4 <= self.margin <= 2:
-            raise ValueError(f"margin must be a fraction of the box's side from -0.4 to 2, got {margin}.")
+            raise OptionError(f"margin must be a fraction of the box's side from -0.4 to 2, got {margin}.")
         for name, value in (("batch_size", batch_size), ("threads", threads)):
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be 1 or more, got {value}.")
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise OptionError(f"{name} must be a whole number, 1 or more, got {value!r}.")
         if detector is not None and (not detect or not callable(detector)):
-            raise ValueError("detector must be a callable that takes an RGB array; with detect=False there is none.")
+            raise OptionError("detector must be a callable that takes an RGB array; with detect=False there is none.")
         self.batch_size, self.threads = batch_size, threads
         # Before the weights: a missing extra should show at once.
         self.detector = (detector or HaarDetector(min_face, threads)) if detect else None
@@ -195,7 +197,32 @@ class Predictor:
         max_gap: float = 0.5,
         batch_frames: int | None = None,
     ) -> Iterator[VideoFrame]:
-        """Follow the faces of a video; `ferzoo.predict.video.follow` says what the arguments are."""
+        """Find, follow and classify the faces of a video.
+
+        Args:
+            source: A video file's path, a camera's number (0 for the first), an iterable of frames, each an image as
+                `__call__` takes it, or what `ferzoo.predict.video_source.open_source` gave. A camera's frames that
+                come faster than they are worked on are dropped.
+            fps: Frames a second; wanted for an iterable, and for a file that does not say.
+            detect_every: Faces are looked for in each frame of so many, and in the last. In the frames between, a
+                face that both neighbours have is taken where a straight way between its boxes leads, so the frames
+                wait for the next detection; 1 to 100.
+            smoothing: Time constant in seconds of the exponential moving average of each face's probabilities; 0 for
+                none.
+            max_gap: A face that is lost for longer than this, in seconds, comes back as a new track.
+            batch_frames: Frames whose faces are classified together; None for 8, and for 1 with a camera, whose
+                frames should not wait; 1 to 100. It changes no result.
+
+        Returns:
+            An iterator of one `VideoFrame` a frame, in order. If a file or a camera ends before its time, a
+            `VideoWarning` follows the last one.
+
+        Raises:
+            VideoError: If the source cannot be opened, has no frames or no frame rate, or too many frames would wait.
+            ImageError: If a frame of an iterable is no image.
+            MissingExtraError: Without OpenCV, for a file or a camera.
+            OptionError: If an argument is out of its range.
+        """
         from .video import follow
 
         return follow(self, source, fps, detect_every, smoothing, max_gap, batch_frames)

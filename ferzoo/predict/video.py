@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import VideoError, VideoWarning
+from ..errors import OptionError, VideoError, VideoWarning
 from .faces import Face
 from .images import Source
 from .track import Track, Tracker
@@ -77,36 +77,10 @@ def follow(
     max_gap: float,
     batch_frames: int | None,
 ) -> Iterator[VideoFrame]:
-    """Find, follow and classify the faces of a video; `Predictor.video` has the defaults.
-
-    Args:
-        predictor: Finds and classifies them.
-        source: A video file's path, a camera's number (0 for the first), an iterable of frames, each an image as
-            `Predictor` takes it, or what `ferzoo.predict.video_source.open_source` gave. A camera's frames that
-            come faster than they are worked on are dropped.
-        fps: Frames a second; wanted for an iterable, and for a file that does not say.
-        detect_every: Faces are looked for in each frame of so many, and in the last. In the frames between, a face
-            that both neighbours have is taken where a straight way between its boxes leads, so the frames wait for
-            the next detection; 1 to 100.
-        smoothing: Time constant in seconds of the exponential moving average of each face's probabilities; 0 for
-            none.
-        max_gap: A face that is lost for longer than this, in seconds, comes back as a new track.
-        batch_frames: Frames whose faces are classified together; None for 8, and for 1 with a camera, whose frames
-            should not wait; 1 to 100. It changes no result.
-
-    Returns:
-        An iterator of one `VideoFrame` a frame, in order. If a file or a camera ends before its time, a
-        `VideoWarning` follows the last one.
-
-    Raises:
-        VideoError: If the source cannot be opened, has no frames or no frame rate, or too many frames would wait.
-        ImageError: If a frame of an iterable is no image.
-        MissingExtraError: Without OpenCV, for a file or a camera.
-        ValueError: If an argument is out of its range.
-    """
+    """Find, follow and classify the faces of a video for a predictor; `Predictor.video` says what the rest is."""
     for name, seconds in (("smoothing", smoothing), ("max_gap", max_gap)):
         if not 0 <= seconds < math.inf:
-            raise ValueError(f"{name} must be 0 or more, got {seconds}.")
+            raise OptionError(f"{name} must be 0 or more, got {seconds}.")
     for name, count in (("detect_every", detect_every), ("batch_frames", batch_frames)):
         if count is not None and not 1 <= count <= MAX_HELD:
             raise VideoError(f"{name} must be 1 to {MAX_HELD}, got {count}: so many frames are in memory.")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sized
 
 import numpy as np
 
-from ..errors import VideoError
+from ..errors import OptionError, VideoError
 from .images import Source, to_rgb
 from .video_camera import Camera
 from .video_file import TimedFrame, VideoFile
@@ -58,11 +58,11 @@ def open_source(
         ValueError: If `fps` is no positive number, or is given for a camera or an opened source.
     """
     if fps is not None and not 0 < fps < math.inf:
-        raise ValueError(f"fps must be a positive number of frames a second, got {fps}.")
+        raise OptionError(f"fps must be a positive number of frames a second, got {fps}.")
     if isinstance(source, str | os.PathLike):
         return VideoFile(source, fps)
     if fps is not None and isinstance(source, VideoSource | int):
-        raise ValueError("fps is for files and iterables: a camera and an opened source have their own times.")
+        raise OptionError("fps is for files and iterables: a camera and an opened source have their own times.")
     if isinstance(source, VideoSource):
         return source
     if isinstance(source, int):

@@ -101,6 +101,15 @@ def test_wrong_arguments(run, astronaut, arguments) -> None:
     assert code == 2 and out == "" and arguments[0] in err
 
 
+@pytest.mark.parametrize("more", [(), ("-o", "rows.csv"), ("--no-detect",)])
+def test_an_exported_file_takes_no_device(run, astronaut, tmp_path, monkeypatch, more) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("net.onnx").write_bytes(b"")
+    code, _, err = run(astronaut, "--device", "cuda", *more, model="net.onnx")
+    assert code == 2 and "An ONNX file runs as it is, on the CPU: leave out device." in err
+    assert not Path("rows.csv").exists()
+
+
 def test_unknown_model_and_device(run, astronaut) -> None:
     code, _, err = run(astronaut, model="lfnbs")
     assert code == 2 and "'lfnsb'" in err

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from video_clips import find_squares, walk, write_clip
+from video_clips import find_squares, portrait, scene, walk, write_clip
 
 from ferzoo.predict.haar import HaarDetector
 from ferzoo.registry.exported import METADATA
@@ -41,6 +41,21 @@ def test_the_table_of_the_tracks(run: Any, clip: Path) -> None:
     assert code == 0 and head.split() == ["track", "from", "to", "frames", "labels"]
     assert [row.split()[:6] for row in rows] == [[n, "0.00", "s", "0.36", "s", "10"] for n in ("1", "2")]
     assert "10 frames, 20 faces, 2 tracks. 0.40 s of video in " in err and " times real time, " in err
+
+
+def test_a_clip_of_a_photograph(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through a real file and the real detector: one face, that goes right by 4 px a frame."""
+    monkeypatch.undo()
+    code, text, err = run(write_clip(tmp_path / "face.avi", portrait(12)), "--json")
+    rows = [json.loads(line) for line in text.splitlines()]
+    assert code == 0 and "12 frames, 12 faces, 1 tracks." in err
+    assert [(row["frame"], row["track"]) for row in rows] == [(i, 1) for i in range(12)]
+    assert rows[-1]["box"][0] - rows[0]["box"][0] == pytest.approx(4 * 11, abs=8)
+
+
+def test_a_clip_without_a_face_says_what_to_do(run: Any, tmp_path: Path) -> None:
+    code, _, err = run(write_clip(tmp_path / "empty.avi", [scene()] * 3))
+    assert code == 0 and "No face was found in any frame. For small faces lower --min-face." in err
 
 
 def test_csv_and_json_lines_are_equal(run: Any, clip: Path, tmp_path: Path) -> None:
