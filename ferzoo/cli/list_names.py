@@ -46,12 +46,14 @@ def run(args: argparse.Namespace) -> int:
         else:
             kind, names, what = "model", list_models(args.filter), "models"
         known = ep.entries(kind)
-        trained = {c.architecture for c in checkpoints().values()} if kind == "model" else set()
+        trained = dict.fromkeys((c.architecture for c in checkpoints().values()), "in ferzoo's repository")
+        if kind == "model":
+            trained |= {name.partition(".")[0]: "yes" for name in list_models(pretrained=True)}
         rows = []
         for name in names:
             row = {"name": name, "package": " and ".join(str(entry) for entry in known[name])}
             if kind == "model":
-                row["weights"] = "yes" if name in trained else ""
+                row["weights"] = trained.get(name, "")
             rows.append(row)
     if args.json:
         print_json(rows)

@@ -12,7 +12,7 @@ from ..errors import CheckpointError, PluginConflictError, PluginLoadError, Regi
 from ..weights.configs import checkpoints
 from ..weights.folders import local_checkpoints
 from ..weights.repository import fetch, hub_hint, is_hub_name
-from ..weights.resolve import resolve
+from ..weights.resolve import available, resolve
 from ..weights.safe import refuse_pickled_sources
 from . import entry_points as ep
 from .config import local_cfg, only_file
@@ -69,7 +69,7 @@ def list_models(filter: str = "", pretrained: bool = False) -> list[str]:  # noq
     names = list(ep.entries("model"))
     if pretrained:
         local = [name for name in local_checkpoints() if name.partition(".")[0] in names]
-        names = sorted({*local, *(c.name for c in checkpoints().values() if c.repo or c.shipped())})
+        names = sorted({*local, *available()})
     return _match(names, filter)
 
 

@@ -10,7 +10,7 @@ from .configs import Checkpoint, checkpoints
 from .folders import Weights, cache_folder, checked, local_checkpoints, look_in, search_path, sha256_of
 from .repository import WEIGHTS, fetch_file
 
-__all__ = ["default_tag", "resolve"]
+__all__ = ["available", "default_tag", "resolve"]
 
 
 def _known(path: Path, checkpoint: Checkpoint) -> Weights:
@@ -69,6 +69,18 @@ def resolve(
             tried.append(f"the Hub: {known.repo}@{known.revision or 'main'}: {error}")
     else:
         tried.append("the Hub: no public repository is known for it")
-    names = sorted({*checkpoints(), *local_checkpoints()})
-    offer = f" There are weights for {', '.join(nearest(name, names) or names)}." if names else ""
+    offer = ""
+    if known and not known.repo:
+        offer += (
+            f" The file is in ferzoo's repository, hub_configs/weights/{known.file}: name that folder in "
+            f"FERZOO_WEIGHTS, or fetch it once with `ferzoo pull {name} --from FOLDER`."
+        )
+    # A name that is known is no slip of the pen: what is offered in its place is what can be had.
+    if names := sorted({*(available() if known else checkpoints()), *local_checkpoints()} - {name}):
+        offer += f" There are weights for {', '.join(nearest(name, names) or names)}."
     raise WeightsNotFoundError(f"No weights for {name!r}. Tried: {'; '.join(tried)}.{offer}")
+
+
+def available() -> list[str]:
+    """Checkpoints that came with the code or that the Hub has."""
+    return [name for name, known in checkpoints().items() if known.repo or known.shipped()]

@@ -66,6 +66,8 @@ def test_where_none_has_it_the_message_lists_what_was_tried(
 ) -> None:
     describe(repo=repo, revision=repo and REVISION)
     describe(tag="rafdb", labels="rafdb")
+    describe(tag="fer2013", labels="fer2013")
+    put(places["package"].with_name("lfnsb.fer2013.safetensors"))
     with pytest.raises(WeightsNotFoundError) as caught:
         resolve("lfnsb", "ferplus", cache_dir=tmp_path / "cache", local_files_only=True)
     message = str(caught.value)
@@ -73,7 +75,8 @@ def test_where_none_has_it_the_message_lists_what_was_tried(
     assert "the package: no lfnsb.ferplus.safetensors" in message
     assert f"no {places['first']};" in message and f"no {places['second']};" in message
     assert (f"the Hub: someone/lfnsb@{REVISION}" if repo else "the Hub: no public repository") in message
-    assert "There are weights for" in message
+    assert message.endswith("There are weights for lfnsb.fer2013.")
+    assert ("hub_configs/weights/lfnsb.ferplus.safetensors" in message) == (repo is None)
     assert isinstance(caught.value, CheckpointError)
 
 
