@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     plot = drawing_path(args.plot)
     names = list_models() if args.model == ["all"] else args.model
     progress = ProgressLine()
-    with progress, notes("compare", progress), data_errors():
+    with progress, notes("compare", progress), data_errors("dataset", "split"):
         prepare(args.threads)
         rows = compare(
             names,
@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
             dataset=args.dataset,
             split=args.split,
             flip=args.flip,
+            device=args.device,
             **reading(args),
             converged=args.converged,
             runs=args.runs,

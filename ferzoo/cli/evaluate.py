@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,14 +24,19 @@ def add_data_arguments(parser: argparse.ArgumentParser, required: bool) -> None:
     parser.add_argument(
         "--dataset",
         metavar="NAME",
-        default="ferplus",
-        help="ferplus, fer2013, rafdb, affectnet7, affectnet8, kdef, folder, timm:NAME or hf:NAME (default: ferplus)",
+        help="ferplus, fer2013, rafdb, affectnet7, affectnet8, kdef, folder, timm:NAME or hf:NAME (default: what the "
+        "weights are of, ferplus where nothing says it)",
     )
     parser.add_argument("--split", default="validation", help="split to measure on (default: validation)")
     parser.add_argument("--partial", action="store_true", help="take an incomplete copy of the data set as it is")
     parser.add_argument("--skip-damaged", action="store_true", help="leave out images that cannot be decoded")
     parser.add_argument("--no-unseen", action="store_true", help="do not look for the images in the training split")
     parser.add_argument("--flip", action="store_true", help="average each face with its mirror image")
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="where the accuracy is measured: auto (CUDA where there is one), cpu, cuda, cuda:1, mps (default: auto)",
+    )
     parser.add_argument("--threads", type=whole_number, help="CPU threads (default: torch's)")
 
 
@@ -40,23 +46,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_arguments(parser, required=True)
     parser.add_argument("--size", type=whole_number, help="input side in pixels (default: that of the weights)")
     parser.add_argument("--picture", metavar="FILE", help="draw the confusion matrix: FILE.png or FILE.svg")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps (default: cpu)")
     parser.add_argument("--batch-size", type=whole_number, default=256, help="faces at a time (default: 256)")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the metrics on all rows, on those never trained on, and on those that most votes agree on."""
+    """Print the metrics on all rows, on those trained on and those not, and on those that most votes agree on."""
     from ..registry.load import load_model
-    from ..train.evaluate import evaluate
+    from ..train.evaluate import evaluate, on_device
     from ..train.measured import read_measured
 
     picture = drawing_path(args.picture)
     progress = ProgressLine()
-    with progress, notes("eval", progress), data_errors():
+    with progress, notes("eval", progress), data_errors("dataset", "split"):
         prepare(args.threads)
         model: Any = on_device(load_model(args.model), args.device)
-        measured = read_measured(args.data, args.dataset, args.split, **reading(args), progress=progress)
+        measured = read_measured(
+            args.data, args.dataset, args.split, networks=[model], **reading(args), progress=progress
+        )
         result = {
             "model": args.model,
             **evaluate(model, measured, None, None, args.size, args.flip, batch=args.batch_size, progress=progress),
@@ -80,15 +87,22 @@ def reading(args: argparse.Namespace) -> dict[str, bool]:
 
 
 @contextmanager
-def data_errors() -> Iterator[None]:
-    """Errors about data name the command's options, not the arguments of the function."""
-    from ..errors import DataError
+def data_errors(*options: str) -> Iterator[None]:
+    """Errors about data name the command's options, not the arguments of the function.
+
+    Args:
+        *options: Arguments that the command has an option of the same name for.
+    """
+    from ..errors import DataError, UnknownNameError
 
     try:
         yield
-    except DataError as error:
+    except (DataError, UnknownNameError) as error:
         text = str(error).replace("strict=False", "--partial").replace("skip_damaged=True", "--skip-damaged")
-        raise DataError(text) from error
+        for option in options:
+            text = re.sub(rf"\bby {option}='(\w+)'", rf"by --{option} \1", text)
+        error.args = (text,)
+        raise
 
 
 def prepare(threads: int | None) -> None:
@@ -97,18 +111,6 @@ def prepare(threads: int | None) -> None:
 
     if threads:
         torch.set_num_threads(threads)
-
-
-def on_device(model: Any, device: str) -> Any:
-    """The network, on its device."""
-    import torch
-
-    from ..errors import FerzooError, first_line
-
-    try:
-        return model.to(torch.device(device))
-    except (RuntimeError, AssertionError) as error:
-        raise FerzooError(f"The device {device!r} cannot be used, take cpu: {first_line(error)}") from error
 
 
 def drawing_path(text: str | None) -> Path | None:
@@ -151,6 +153,8 @@ def _print(result: dict[str, Any]) -> None:
     rows = [{"rows of": "all", **_figures(result)}]
     if "unseen" in result:
         rows.append({"rows of": "unseen (not in train)", **_figures(result["unseen"])})
+    if "seen" in result:
+        rows.append({"rows of": "seen (also in train)", **_figures(result["seen"])})
     if "agreed" in result:
         rows.append({"rows of": "agreed (one class has over half of the votes)", **_figures(result["agreed"])})
     print_table(rows)
@@ -181,7 +185,7 @@ def _print(result: dict[str, Any]) -> None:
 
 
 def _figures(metrics: dict[str, Any]) -> dict[str, Any]:
-    return {
+    shown = {
         "count": metrics["rows"],
         "accuracy %": metrics["accuracy"],
         "balanced %": metrics["balanced_accuracy"],
@@ -189,3 +193,4 @@ def _figures(metrics: dict[str, Any]) -> dict[str, Any]:
         "calibration error %": metrics["calibration_error"],
         "NLL": metrics["nll"],
     }
+    return {title: "-" if value is None else value for title, value in shown.items()}

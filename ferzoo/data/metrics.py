@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: i
 def classification_metrics(labels: np.ndarray, predictions: np.ndarray, num_classes: int) -> dict[str, Any]:
     """Accuracy, balanced accuracy, macro F1 and every class's recall in percent, and the confusion matrix.
 
-    Classes without a true row count in neither mean, and have the recall None.
+    Classes without a true row count in neither mean, and have the recall None. Without rows all figures are None.
 
     Args:
         labels: int (N,).
@@ -45,16 +46,16 @@ def classification_metrics(labels: np.ndarray, predictions: np.ndarray, num_clas
     f1 = 2 * hits[present] / (true[present] + predicted[present])
     return {
         "rows": int(true.sum()),
-        "accuracy": round(100 * float(hits.sum() / max(1, true.sum())), 2),
-        "balanced_accuracy": round(100 * float(recall.mean()), 2) if present.any() else 0.0,
-        "macro_f1": round(100 * float(f1.mean()), 2) if present.any() else 0.0,
+        "accuracy": round(100 * float(hits.sum() / true.sum()), 2) if present.any() else None,
+        "balanced_accuracy": round(100 * float(recall.mean()), 2) if present.any() else None,
+        "macro_f1": round(100 * float(f1.mean()), 2) if present.any() else None,
         "recall": [round(100 * float(h / t), 2) if t else None for h, t in zip(hits, true, strict=True)],
         "confusion": matrix.tolist(),
     }
 
 
 def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> float:
-    """Expected calibration error (Guo et al. 2017, equation 3), in [0, 1].
+    """Expected calibration error (Guo et al. 2017, equation 3), in [0, 1]; NaN without rows.
 
     The rows are put into bins of equal width by the probability of the predicted class, a bin with its upper and
     without its lower border. The error is the mean over the rows of how far the accuracy of their bin is from its
@@ -66,7 +67,7 @@ def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, bi
         bins: Number of bins, 15 as in the paper.
     """
     if len(labels) == 0:
-        return 0.0
+        return math.nan
     confidence = probabilities.max(1).astype(np.float64)
     hit = probabilities.argmax(1) == labels
     # As many inner borders are below a confidence as there are bins before its own.
@@ -81,16 +82,18 @@ def calibration_metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[s
     """How far the probabilities can be trusted: `calibration_error` in percent, and `nll`.
 
     The first is the expected calibration error in 15 bins, the second the mean negative log-likelihood of the true
-    class in nats, where a probability below 1e-12 counts as that.
+    class in nats, where a probability below 1e-12 counts as that. Both are None without rows.
 
     Args:
         labels: int (N,).
         probabilities: float (N, C), each row a distribution.
     """
+    if len(labels) == 0:
+        return {"calibration_error": None, "nll": None}
     own = np.maximum(probabilities[np.arange(len(labels)), labels].astype(np.float64), 1e-12)
     return {
         "calibration_error": round(100 * expected_calibration_error(labels, probabilities), 2),
-        "nll": round(float(-np.log(own).mean()), 4) if len(labels) else 0.0,
+        "nll": round(float(-np.log(own).mean()), 4),
     }
 
 

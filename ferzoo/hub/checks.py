@@ -66,8 +66,8 @@ def checked_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Evaluations in plain values, each seen to be one.
 
     Args:
-        metrics: Evaluations by split, as `ferzoo.evaluate` gives them. `rows` and `accuracy` are a must; a figure
-            that nobody knows is None or left out.
+        metrics: Evaluations by split, as `ferzoo.evaluate` gives them. `rows` and `accuracy` are a must, the latter
+            where there are rows; a figure that nobody knows is None or left out.
 
     Raises:
         CheckpointError: If one is no evaluation; names the split and the key.
@@ -93,7 +93,7 @@ def _check(found: Any, where: str, least: int, count: int | None) -> None:
         raise CheckpointError(f"{where}['rows'] must be a whole number of {least} or more, got {rows!r}.")
     for key in METRICS:
         value = found.get(key)
-        if not _is_number(value) and (value is not None or key == "accuracy"):
+        if not _is_number(value) and (value is not None or (key == "accuracy" and rows)):
             raise CheckpointError(f"{where}[{key!r}] must be a number, got {value!r}.")
     for key in ("classes", "outputs_left_out"):
         names = found.get(key)

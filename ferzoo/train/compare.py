@@ -31,9 +31,10 @@ def compare(
     models: Sequence[str],
     data: str | os.PathLike[str] | None = None,
     *,
-    dataset: str = "ferplus",
+    dataset: str | None = None,
     split: str = "validation",
     flip: bool = False,
+    device: str = "auto",
     strict: bool = True,
     skip_damaged: bool = False,
     compare_with_train: bool = True,
@@ -47,9 +48,10 @@ def compare(
         models: What `load_model` takes, and names of networks without weights.
         data: Folder of a data set to measure the accuracy on; where None it is that of hub_configs, or of a
             checkpoint folder's metrics.json.
-        dataset: Name of the data set.
+        dataset: Name of the data set; where None, that of the weights, as in `read_measured`.
         split: Its split to measure on.
         flip: Test-time flip, of the accuracy alone.
+        device: Where the accuracy is measured, as `on_device` takes it; the latency is the CPU's.
         strict: As in `read_measured`.
         skip_damaged: As in `read_measured`.
         compare_with_train: As in `read_measured`.
@@ -69,9 +71,10 @@ def compare(
         `note`, why there is no accuracy, or that the run had not converged.
 
     Raises:
-        DataError: If the data cannot be read.
+        DataError: If the data cannot be read, or the weights are of different data sets and `dataset` is None.
         UnknownNameError: If there is no such network, data set or split; names the nearest.
         CheckpointError: If weights are damaged or do not fit.
+        FerzooError: If the device cannot be used.
     """
     say = progress or (lambda what, done, total: None)
     networks = [(name, *_load(name)) for name in models]
@@ -81,6 +84,7 @@ def compare(
             data,
             dataset,
             split,
+            networks=[network for _, network, trained, _ in networks if trained],
             strict=strict,
             skip_damaged=skip_damaged,
             compare_with_train=compare_with_train,
@@ -105,8 +109,8 @@ def compare(
             found = known
         elif trained:
             try:
-                found = evaluate(network, measured, flip=flip, progress=progress)
-                found = {**found, "data": f"{dataset} {split}", "measured": "here"}
+                found = evaluate(network, measured, flip=flip, device=device, progress=progress)
+                found = {**found, "data": f"{measured.dataset} {measured.split}", "measured": "here"}
                 note = _skipped(found)
             except DataError as error:
                 note = str(error)

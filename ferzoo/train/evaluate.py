@@ -14,13 +14,13 @@ from torch.utils.data import DataLoader
 from ..data.faces import FaceDataset, Faces
 from ..data.metrics import accuracy_by_angle, calibration_metrics, classification_metrics
 from ..data.transforms import eval_transform
-from ..errors import CheckpointError, DataError
+from ..errors import CheckpointError, DataError, FerzooError, first_line
 from ..registry.exported import is_exported
 from ..registry.load import OnnxModule, load_model, wants_grey
 from .measured import Measured, Progress, read_measured
 from .shared_classes import SharedClasses, share_classes
 
-__all__ = ["evaluate", "predict_logits"]
+__all__ = ["evaluate", "on_device", "predict_logits"]
 
 
 @torch.inference_mode()
@@ -34,7 +34,7 @@ def predict_logits(
     grayscale: bool = True,
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """Logits (N, C) of every face, in order; the network's mode is kept.
+    """Logits (N, C) of every face, in order; the network's mode and device are kept.
 
     Args:
         model: The network.
@@ -45,7 +45,14 @@ def predict_logits(
         batch: Faces at a time; one at a time where the network takes pictures, which need not be of one size.
         grayscale: Take the colours away first, as `ferzoo train` does.
         progress: Told how many faces are done.
+
+    Raises:
+        DataError: If there are no faces, an image cannot be decoded, or grey faces do not fit the cfg's channels.
+        InputSizeError: If the network does not take faces of this size.
+        CheckpointError: If an ONNX file does not take them.
     """
+    if not len(faces):
+        raise DataError("There are no faces to classify: the split is empty. Give one face or more.")
     training, like = model.training, next(model.parameters(), torch.empty(0))
     pictures = isinstance(model, OnnxModule) and model.file.preprocess
     dataset = FaceDataset(faces, _pixels if pictures else eval_transform(cfg, size, grayscale))
@@ -75,15 +82,16 @@ def evaluate(
     size: int | None = None,
     flip: bool = False,
     *,
-    dataset: str = "ferplus",
+    dataset: str | None = None,
     split: str = "validation",
     strict: bool = True,
     skip_damaged: bool = False,
     grayscale: bool | None = None,
     batch: int = 256,
+    device: str | torch.device | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Metrics on all rows, and on the unseen ones under ``"unseen"``.
+    """Metrics on all rows, on the unseen ones under ``"unseen"``, and on the others under ``"seen"``.
 
     Where the data has other classes than the network, both are compared on those that they share, by
     `ferzoo.labels.map_labels`: rows of other classes are left out, and so are the network's outputs for classes that
@@ -97,35 +105,43 @@ def evaluate(
         unseen: Mask (N,) of the rows never trained on; where `data` is a folder it is found.
         size: Input side in pixels, the cfg's where None.
         flip: Test-time flip, which the result states.
-        dataset: Name of the data set, where `data` is a folder.
+        dataset: Name of the data set, where `data` is a folder; where None, that of the weights, as `dataset_of` finds
+            it, or FERPlus where nothing says it. The result says which.
         split: Its split to measure on.
         strict: As in `ferzoo.data.readers.read_faces`, where `data` is a folder.
         skip_damaged: The same.
         grayscale: Take the colours away first. Where None: as the weights say; with a `cfg`, yes, as `ferzoo train`
             does.
         batch: Faces at a time.
+        device: As `on_device` takes it. Where None, a given network stays where it is, and all else is ``"auto"``.
         progress: Told what is being done.
 
     Returns:
-        `classes`; `flip`; `size`; `rows`, `accuracy`, `balanced_accuracy`, `macro_f1`, `recall`, `confusion`,
-        `calibration_error` and `nll` of all rows; the same under `unseen` where known, or else why not under
-        `unseen_missing`; under `agreed`, where the targets are shares of votes, those of the rows where one class of
-        the data has over half of them, without recall and confusion; `angles` where the data has them; `rows_skipped`,
-        and `classes_left_out` and `outputs_left_out` where data and network differ. All but `nll` in percent.
+        `dataset` and `split` where known; `classes`; `flip`; `size`; `rows`, `accuracy`, `balanced_accuracy`,
+        `macro_f1`, `recall`, `confusion`, `calibration_error` and `nll` of all rows; the same under `unseen` where
+        known, or else why not under `unseen_missing`; under `seen`, where there are any, those of the rows whose image
+        was also trained on; under `agreed`, where the targets are shares of votes, those of the rows where one class
+        of the data has over half of them, without recall and confusion; `angles` where the data has them;
+        `rows_skipped`, and `classes_left_out` and `outputs_left_out` where data and network differ. All but `nll` in
+        percent. The figures of `unseen` and `agreed` are None where these have no rows.
 
     Raises:
-        DataError: If the data cannot be read, is empty, or shares no class with the network.
+        DataError: If the data cannot be read, is empty, or shares no class with the network; as `read_measured` where
+            `dataset` is None.
         UnknownNameError: If there is no such network, data set or split; names the nearest.
         CheckpointError: If the weights cannot be loaded, or outputs and label names differ.
+        FerzooError: If the device cannot be used.
 
     Examples:
         >>> import ferzoo
-        >>> result = ferzoo.evaluate("lfnsb.ferplus", "FOLDER", dataset="ferplus")  # doctest: +SKIP
+        >>> result = ferzoo.evaluate("lfnsb.ferplus", "FOLDER")  # doctest: +SKIP
     """
     if isinstance(model, nn.Module):
         network: Any = model
     else:
         network = OnnxModule(model, pictures=True) if is_exported(model) else load_model(model)
+    if device is not None or network is not model:
+        network = on_device(network, device or "auto")
     if grayscale is None:
         grayscale = cfg is not None or wants_grey(network)
     cfg = dict(getattr(network, "pretrained_cfg", None) or {}) if cfg is None else cfg
@@ -135,7 +151,8 @@ def evaluate(
     elif isinstance(data, Measured):
         measured = data
     else:
-        measured = read_measured(data, dataset, split, strict=strict, skip_damaged=skip_damaged, progress=progress)
+        reading: dict[str, Any] = {"strict": strict, "skip_damaged": skip_damaged, "progress": progress}
+        measured = read_measured(data, dataset, split, networks=[network], **reading)
     shared = share_classes(measured.faces, names)
     faces = measured.faces if len(shared.rows) == len(measured.faces) else measured.faces.take(shared.rows)
     logits = predict_logits(network, faces, cfg, size, flip, batch, grayscale, progress)
@@ -148,6 +165,26 @@ def evaluate(
     scores = torch.from_numpy(logits[:, shared.columns]).double().softmax(1).numpy()
     mask = None if measured.unseen is None else measured.unseen[shared.rows]
     return result | _figures(faces, shared, scores, mask, measured.why)
+
+
+def on_device(network: Any, device: str | torch.device) -> Any:
+    """Move a network.
+
+    Args:
+        network: The network; an ONNX file's stays on the CPU.
+        device: ``"auto"`` for CUDA where there is one and the CPU elsewhere, or torch's name: ``"cpu"``, ``"cuda"``,
+            ``"cuda:1"``, ``"mps"``.
+
+    Raises:
+        FerzooError: If the device cannot be used.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return network.to(torch.device(device))
+    except (RuntimeError, AssertionError) as error:
+        why = first_line(error)
+        raise FerzooError(f"The device {str(device)!r} cannot be used, take auto or cpu: {why}") from error
 
 
 def _pixels(image: Image.Image) -> torch.Tensor:
@@ -188,6 +225,8 @@ def _figures(
     result = part(slice(None))
     if unseen is not None:
         result["unseen"] = part(unseen)
+        if not unseen.all():
+            result["seen"] = part(~unseen)
     elif why:
         result["unseen_missing"] = why
     shares = faces.targets.max(1)

@@ -1,19 +1,24 @@
-"""What a network is measured on: a split, and which of its rows were never trained on."""
+"""What a network is measured on: a data set, a split of it, and which of its rows were never trained on."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from ..data.faces import Faces
-from ..data.readers import read_faces
-from ..errors import DataError, FerzooError
+from ..data.readers import DATASETS, find_dataset, read_faces
+from ..errors import DataError, FerzooError, UnknownNameError
+from ..labels import LABELS
 
-__all__ = ["Measured", "Progress", "read_measured", "unseen_rows"]
+__all__ = ["DEFAULT_DATASET", "Measured", "Progress", "dataset_of", "read_measured", "unseen_rows"]
+
+#: What is measured on where neither the caller nor the weights say which data set.
+DEFAULT_DATASET = "ferplus"
 
 #: Called with what is being done, how much of it is done, and how much there is, 0 where that is not known.
 Progress = Callable[[str, int, int], None]
@@ -41,9 +46,10 @@ class Measured:
 
 def read_measured(
     folder: str | os.PathLike[str],
-    dataset: str = "ferplus",
+    dataset: str | None = None,
     split: str = "validation",
     *,
+    networks: Iterable[Any] = (),
     strict: bool = True,
     skip_damaged: bool = False,
     compare_with_train: bool = True,
@@ -53,20 +59,34 @@ def read_measured(
 
     Args:
         folder: Where the data set lies.
-        dataset: A name of `ferzoo.data.readers`.
+        dataset: A name of `ferzoo.data.readers`. Where None: the data set of the networks, as `dataset_of` finds it;
+            FERPlus where none of them says, or they differ and one is of FERPlus.
         split: Which part of it.
+        networks: Those to be measured, which may say the data set.
         strict: As in `read_faces`.
         skip_damaged: As in `read_faces`.
         compare_with_train: Look for the images in the split ``"train"``; every image of both is decoded for that.
         progress: Told what is being done.
 
     Raises:
-        DataError: If the split cannot be read, or is empty. That the training split cannot is no error.
+        DataError: If the split cannot be read, or is empty; if the networks are of different data sets, or of one that
+            `DATASETS` lacks, and `dataset` is None. That the training split cannot be read is no error.
         UnknownNameError: If there is no such data set or split; names the nearest.
     """
     say = progress or (lambda what, done, total: None)
+    given, dataset = dataset is not None, dataset or _dataset_of_all(networks)
+    known = find_dataset(dataset)
     say(f"reading {dataset} {split}", 0, 0)
-    faces = read_faces(dataset, os.fspath(folder), split, strict=strict, skip_damaged=skip_damaged)
+    try:
+        faces = read_faces(dataset, os.fspath(folder), split, strict=strict, skip_damaged=skip_damaged)
+    except UnknownNameError as error:  # of the split, as the data set is known
+        one = next((name for name in ("validation", "test") if name in known.counts), "NAME")
+        error.args = (f"{error} Take one of them by split={one!r}.",)
+        raise
+    except DataError as error:
+        if given:
+            raise
+        raise DataError(f"{error} {dataset} was taken unasked: name another data set by dataset='NAME'.") from error
     if not len(faces):
         raise DataError(f"The split {split} of {dataset} in {os.fspath(folder)} is empty: there is nothing to measure.")
     if split == "train":
@@ -79,6 +99,41 @@ def read_measured(
         return Measured(faces, dataset, split, unseen_rows(faces, train, progress))
     except FerzooError as error:
         return Measured(faces, dataset, split, why=f"the training split cannot be read: {error}")
+
+
+def dataset_of(network: Any) -> str:
+    """Name of the data set that a network's weights are of; empty where nothing says it.
+
+    A run's folder and the Hub say it, in `ferzoo_cfg`. Otherwise it is the one that has the network's classes in their
+    order.
+
+    Args:
+        network: What `load_model` returns.
+    """
+    stated = getattr(network, "ferzoo_cfg", None) or {}
+    for key in ("dataset", "labels"):
+        if isinstance(name := stated.get(key), str) and name:
+            return name
+    names = tuple((getattr(network, "pretrained_cfg", None) or {}).get("label_names") or ())
+    return next((name for name, labels in LABELS.items() if labels == names), "")
+
+
+def _dataset_of_all(networks: Iterable[Any]) -> str:
+    """The data set that networks are measured on where nobody gave one."""
+    found = sorted({name for network in networks if (name := dataset_of(network))})
+    if not found or (len(found) > 1 and DEFAULT_DATASET in found):
+        return DEFAULT_DATASET
+    if len(found) > 1:
+        raise DataError(
+            f"The weights are of different data sets, {', '.join(found)}: say on which to measure by dataset='NAME'."
+        )
+    # A config.json may be a stranger's, and a name of another library can start a download.
+    if found[0] not in DATASETS:
+        raise DataError(
+            f"The weights are of the data set {found[0][:80]!r}, which is none of {', '.join(DATASETS)} and is read "
+            "only where it is asked for: say on which to measure by dataset='NAME'."
+        )
+    return found[0]
 
 
 def unseen_rows(faces: Faces, trained_on: Faces, progress: Progress | None = None) -> np.ndarray:

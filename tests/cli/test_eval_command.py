@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,6 +61,22 @@ def test_json_has_everything(folder: Path, runs: Path, tmp_path: Path, capsys: p
         assert image.width > 600 and len(image.getcolors(100_000) or ()) > 20
 
 
+def test_the_data_set_is_that_of_the_weights(
+    folder: Path, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(runs / "seven", tmp_path / "own")
+    config = json.loads((tmp_path / "own" / "config.json").read_text())
+    write_json(tmp_path / "own" / "config.json", {**config, "ferzoo": {"grayscale": True, "labels": "folder"}})
+    assert main(["eval", str(tmp_path / "own"), "--data", str(folder), "--device", "auto"]) == 0
+    assert f"{tmp_path / 'own'} on folder validation" in capsys.readouterr().out
+    assert main(["compare", str(tmp_path / "own"), "--runs", "1", "--data", str(folder), "--device", "cpu"]) == 0
+    assert "folder validation" in capsys.readouterr().out
+    # It has the classes of FER-2013 and says nothing else.
+    write_json(tmp_path / "own" / "config.json", {**config, "ferzoo": {"grayscale": True}})
+    assert main(["eval", str(tmp_path / "own"), "--data", str(folder)]) == 2
+    assert "fer2013 was taken unasked" in capsys.readouterr().err
+
+
 def test_table_says_what_was_left_out(folder: Path, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["eval", str(runs / "seven"), "--data", str(folder), "--dataset", "folder", "--no-unseen"]) == 0
     shown = capsys.readouterr().out
@@ -92,8 +109,10 @@ def test_angles_are_printed(tmp_path: Path, runs: Path, capsys: pytest.CaptureFi
         (["--dataset", "foldr"], "Did you mean 'folder'"),
         (["--dataset", "folder", "--split", "tset"], "tset"),
         (["--dataset", "folder", "--picture", "c.jpg"], ".png or .svg"),
-        (["--dataset", "folder", "--device", "abacus"], "'abacus' cannot be used"),
-        (["--dataset", "rafdb"], "RAF-DB"),
+        (["--dataset", "folder", "--device", "abacus"], "'abacus' cannot be used, take auto or cpu"),
+        (["--dataset", "rafdb"], "The splits of RAF-DB are train, test. Take one of them by --split test."),
+        (["--dataset", "rafdb", "--split", "test"], "RAF-DB"),
+        ([], "ferplus was taken unasked: name another data set by --dataset NAME."),
         (["--dataset", "folder", "--data", "nowhere"], "nowhere does not exist"),
     ],
 )

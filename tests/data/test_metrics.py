@@ -59,11 +59,13 @@ def test_metrics_are_their_definitions(seed: int) -> None:
     assert found["recall"][:5] == pytest.approx(expected["recall"][:5], abs=0.005 + 1e-9)
 
 
-def test_no_rows_are_no_error() -> None:
+def test_no_rows_give_no_figures() -> None:
     none = np.array([], dtype=np.int64)
     found = classification_metrics(none, none, 2)
-    assert (found["rows"], found["accuracy"], found["macro_f1"], found["recall"]) == (0, 0.0, 0.0, [None, None])
-    assert calibration_metrics(none, np.empty((0, 2))) == {"calibration_error": 0.0, "nll": 0.0}
+    figures = {"accuracy": None, "balanced_accuracy": None, "macro_f1": None, "recall": [None, None]}
+    assert found == {"rows": 0, **figures, "confusion": [[0, 0], [0, 0]]}
+    assert calibration_metrics(none, np.empty((0, 2))) == {"calibration_error": None, "nll": None}
+    assert math.isnan(expected_calibration_error(none, np.empty((0, 2))))
 
 
 def two(*first: float) -> np.ndarray:

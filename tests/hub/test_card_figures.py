@@ -68,6 +68,7 @@ def test_figures_of_the_same_classes_are_taken(names: Any, found: dict[str, Any]
         ({"test": {**RESULT, "classes": ["a", "b", "c"], "confusion": [[1, 2], [3, 4]]}}, "3 rows of 3"),
         ({"test": {**RESULT, "confusion": [[1, -2], [3, 4]]}}, r"\['confusion'\]"),
         ({"test": {**RESULT, "unseen": {"accuracy": 50}}}, r"\['test'\]\['unseen'\]\['rows'\]"),
+        ({"test": {**RESULT, "unseen": {"rows": 2, "accuracy": None}}}, r"\['unseen'\]\['accuracy'\] must be a number"),
         ({"test": {**RESULT, "agreed": {"accuracy": 50}}}, r"\['test'\]\['agreed'\]\['rows'\]"),
         ({"test": {**RESULT, "classes": ["a"], "unseen": {**RESULT, "confusion": [[1, 0], [0, 1]]}}}, "unseen"),
     ],
@@ -80,6 +81,7 @@ def test_what_is_no_evaluation_is_refused(metrics: dict[str, Any], message: str)
 def test_unknown_figures_and_numpys_numbers_are_taken(tmp_path: Path) -> None:
     found = {"rows": np.int64(20), "accuracy": np.float32(62.5), "macro_f1": None, "confusion": np.eye(3, dtype=int)}
     metrics = checked_metrics({"test": {**found, "unseen": {"rows": 0, "accuracy": 0.0}}})
+    assert checked_metrics({"test": {**found, "unseen": {"rows": 0, "accuracy": None}}})["test"]["unseen"]["rows"] == 0
     assert metrics["test"]["confusion"] == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
     written(named(("a", "b", "c")), tmp_path, {"metrics": {"test": found}})
     assert config(tmp_path)["ferzoo"]["metrics"]["test"]["accuracy"] == 62.5

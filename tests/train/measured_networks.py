@@ -26,7 +26,7 @@ class Brightness(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.seen.append(x)
         level = 255 * x.mean((1, 2, 3)) / STEP
-        return -self.sharpness * (level[:, None] - torch.arange(len(self.names))) ** 2
+        return -self.sharpness * (level[:, None] - torch.arange(len(self.names), device=x.device)) ** 2
 
 
 def pictures(levels: list[float], labels: list[int], names: tuple[str, ...], **more: np.ndarray) -> Faces:

@@ -10,7 +10,7 @@ from measured_networks import Brightness, pictures
 
 import ferzoo
 from ferzoo.deploy.profile import Profile
-from ferzoo.errors import DataError, UnknownNameError, WeightsNotFoundError
+from ferzoo.errors import DataError, FerzooError, UnknownNameError, WeightsNotFoundError
 from ferzoo.labels import FER2013, FERPLUS
 from ferzoo.models.papers import PAPERS
 from ferzoo.train import compare as module
@@ -132,6 +132,48 @@ def test_accuracy_measured_here(no_profile: None, monkeypatch: pytest.MonkeyPatc
     assert "accuracy on ferplus validation, all rows" in written and "1 CPU thread)" in written
     with pytest.raises(DataError, match="nothing to draw"):
         comparison_chart([c, d])
+
+
+@pytest.mark.parametrize(
+    ("labels", "measured_on"),
+    [
+        (("folder", ""), "folder"),
+        (("folder", "folder"), "folder"),
+        (("", ""), "ferplus"),
+        (("folder", "ferplus"), "ferplus"),
+        (("folder", "rafdb"), None),
+    ],
+)
+def test_the_data_set_is_that_of_the_weights(
+    labels: tuple, measured_on: str | None, no_profile: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks = [Brightness(("happy", "cat")) for _ in labels]
+    for network, name in zip(networks, labels, strict=True):
+        network.ferzoo_cfg = {"labels": name}  # type: ignore[assignment]
+    monkeypatch.setattr(module, "_load", lambda name: (networks[int(name)], True, {}))
+    faces = pictures([0], [0], ("happy", "cat"))
+    monkeypatch.setattr("ferzoo.train.measured.read_faces", lambda *_, **__: faces)
+    if measured_on:
+        rows = compare(["0", "1"], "FOLDER", device="cpu")
+        assert [row["data"] for row in rows] == [f"{measured_on} validation"] * 2
+    else:
+        with pytest.raises(DataError, match="different data sets, folder, rafdb.*by dataset='NAME'"):
+            compare(["0", "1"], "FOLDER")
+    assert [row["data"] for row in compare(["0", "1"], "FOLDER", dataset="kdef")] == ["kdef validation"] * 2
+
+
+def test_the_accuracy_is_measured_on_the_device(no_profile: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, moved = Brightness(FERPLUS), []
+    faces = pictures([0], [0], FERPLUS)
+    monkeypatch.setattr(module, "_load", lambda name: (network, True, {}))
+    monkeypatch.setattr(module, "read_measured", lambda *_, **__: Measured(faces, "ferplus", "validation"))
+    monkeypatch.setattr(network, "to", lambda device: moved.append(device.type) or network)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    for device in ({}, {"device": "cpu"}, {"device": "mps"}):
+        compare(["a"], "FOLDER", **device)
+    assert moved == ["cpu", "cpu", "mps"]
+    with pytest.raises(FerzooError, match="'abacus' cannot be used, take auto or cpu"):
+        compare(["a"], "FOLDER", device="abacus")
 
 
 def test_unknown_networks_are_told() -> None:
