@@ -21,6 +21,10 @@ __all__ = ["FaceDataset", "Faces"]
 
 #: Images whose pixels are compared at a time, between two reports of progress.
 CHUNK = 2048
+#: Images that are decoded at a time, before it is seen whether they fit.
+FEW = 256
+#: Bytes that the images of a set may take to be decoded without being asked to.
+MEMORY = 2 << 30
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,33 @@ class Faces:
         if len({image.ndim for image in images}) > 1:
             images = [image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2) for image in images]
         return replace(self, images=np.stack(images) if images else np.empty((0, 0, 0), np.uint8))
+
+    def fitting_memory(self, limit: int = MEMORY) -> Faces:
+        """As `in_memory` where the images are of one size and take at most `limit` bytes; else the faces as they are.
+
+        Args:
+            limit: Bytes of the decoded images, judged by the first of them before any other is decoded.
+
+        Raises:
+            DataError: If an image cannot be decoded.
+        """
+        if isinstance(self.images, np.ndarray) or not len(self):
+            return self
+        first = self.images[0]
+        if first.nbytes * len(self) > limit:
+            return self
+        out = np.empty((len(self), *first.shape), np.uint8)
+        for start in range(0, len(self), FEW):
+            images = map_images(lambda image: image, self.images[start : start + FEW])
+            if any(image.shape[:2] != first.shape[:2] for image in images):
+                return self
+            if out.ndim == 3 and any(image.ndim == 3 for image in images):
+                if 3 * out.nbytes > limit:
+                    return self
+                out = np.repeat(out[..., None], 3, axis=3)
+            for row, image in enumerate(images, start):
+                out[row] = image if image.ndim == out.ndim - 1 else image[..., None]
+        return replace(self, images=out)
 
     def digests(self) -> list[bytes]:
         """A digest of each image's decoded pixels and shape, equal for identical images.

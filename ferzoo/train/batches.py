@@ -55,6 +55,7 @@ def make_loader(
         recipe.erasing,
         recipe.flip,
         recipe.grayscale,
+        recipe.erasing_area,
     )
     dataset = FaceDataset(faces, transform, recipe.soft, rows=recipe.relabel > 0)
     generator = torch.Generator().manual_seed(seed)

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import RecipeError, nearest
 from ..weights.configs import WHERE
-from .recipe_checks import as_type, check_ranges, checked_sizes
+from .recipe_checks import TUPLES, as_type, check_ranges, checked_sizes, checked_tuple
 
 __all__ = ["WHERE", "Recipe"]
 
@@ -23,7 +23,15 @@ class Recipe:
         dataset: Data set, a name of `ferzoo.data.readers.DATASETS`.
         data: Folder of the data set.
         train_split: Split to train on.
-        validation_split: Split that measures every epoch.
+        validation_split: Split that measures every epoch; a data set without one, as RAF-DB, has `test`.
+        strict: Refuse an incomplete copy of the data set; false takes it as it is, as `ferzoo eval --partial`.
+        skip_damaged: Leave out images that cannot be decoded; every image is decoded once to find them.
+        class_names: Classes of `folder`, `timm:NAME` and `hf:NAME` in order; empty for those of the data.
+        columns: Image and label column of `hf:NAME`; empty to find them by type and name.
+        in_memory: Decode a set once where its images are of one size and take 2 GiB at most.
+            Other images, and with false all, are decoded whenever they are asked for.
+        unseen: Measure also on the validation rows whose image is not among the training rows.
+            False where hashing every image takes too long.
         folds: Cross-validation: this many folds of the training split, 0 for none; the validation split is not used.
         fold: The fold that validates, from 0.
         out: Folder of the run: checkpoint, metrics, log and the state to resume from.
@@ -38,7 +46,8 @@ class Recipe:
         opt_kwargs: Further arguments of the optimiser, `{momentum: 0.9}`.
         lr: Peak learning rate.
         sched: `onecycle`, `plateau` or `none` of torch, or timm's `cosine`, `tanh`, `step`, `multistep` or `poly`.
-        sched_kwargs: Further arguments of it, `{decay_epochs: 15, decay_rate: 0.1}`; `{patience: 9}` for `plateau`.
+        sched_kwargs: Further arguments of it, `{decay_epochs: 15, decay_rate: 0.1}`; `{patience: 8}` for `plateau`.
+            It lowers the rate at the ninth epoch without a better one.
         weight_decay: Weight decay of weights that are not 1-D; decoupled under `adamw`, part of the gradient under
             `adam` and `momentum`.
         warmup: Fraction of the run in which the learning rate rises; not with `plateau` and `none`.
@@ -47,9 +56,10 @@ class Recipe:
         grayscale: Take the colours away, as FER-2013's faces have none; false for photographs in colour.
         flip: Probability of mirroring a face.
         rotation: Largest rotation in degrees.
-        translation: Largest shift as a fraction of the side.
+        translation: Largest shift as a fraction of 1.5 times the side: that with the margins around it.
         scale: Smallest and largest scale.
         erasing: Probability of random erasing.
+        erasing_area: Smallest and largest share of the face that random erasing covers.
         mixup: Alpha of mixup, 0 for none.
         cutmix: Alpha of CutMix, 0 for none; with both, each batch gets one of them.
         balance: `none`, `sampler` to draw every class equally often, or `weights` to weight cross-entropy so.
@@ -81,7 +91,7 @@ class Recipe:
         threads: CPU threads, 0 for torch's choice.
         workers: Processes that load images, 0 for the main one.
         device: `auto` for a GPU where there is one, `cpu` or `cuda`.
-        limit: Train on the first rows only, 0 for all; for trials.
+        limit: Train on this many rows, drawn by the seed, 0 for all; for trials.
     """
 
     model: str = "lfnsb"
@@ -89,6 +99,12 @@ class Recipe:
     data: str = "data"
     train_split: str = "train"
     validation_split: str = "validation"
+    strict: bool = True
+    skip_damaged: bool = False
+    class_names: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    in_memory: bool = True
+    unseen: bool = True
     folds: int = 0
     fold: int = 0
     out: str = "runs/lfnsb"
@@ -112,6 +128,7 @@ class Recipe:
     translation: float = 0.05
     scale: tuple[float, float] = (0.85, 1.15)
     erasing: float = 0.25
+    erasing_area: tuple[float, float] = (0.02, 0.2)
     mixup: float = 0.0
     cutmix: float = 0.0
     balance: str = "none"
@@ -144,7 +161,8 @@ class Recipe:
             RecipeError: If a value is out of range; names the key.
         """
         object.__setattr__(self, "sizes", checked_sizes(self.sizes))
-        object.__setattr__(self, "scale", tuple(self.scale))
+        for key in TUPLES:
+            object.__setattr__(self, key, checked_tuple(key, getattr(self, key)))
         check_ranges(self)
 
     @classmethod
@@ -209,7 +227,7 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for YAML and JSON."""
-        return {**asdict(self), "scale": list(self.scale)}
+        return {**asdict(self), **{key: list(getattr(self, key)) for key in TUPLES}}
 
 
 _DEFAULT = Recipe()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from ..errors import RecipeError, nearest
 
-__all__ = ["BALANCES", "SCHEDULES", "as_type", "check_ranges", "checked_sizes"]
+__all__ = ["BALANCES", "SCHEDULES", "TUPLES", "as_type", "check_ranges", "checked_sizes", "checked_tuple"]
 
 SCHEDULES = ("onecycle", "cosine", "tanh", "step", "multistep", "plateau", "poly", "none")
 BALANCES = ("none", "sampler", "weights")
@@ -19,6 +20,22 @@ _NOT_NEGATIVE = (
 )  # fmt: skip
 _FRACTIONS = ("flip", "erasing", "warmup", "translation", "distill", "relabel_margin")
 _CHOICES = {"sched": SCHEDULES, "balance": BALANCES}
+#: What a list holds, by key.
+_NUMBERS, _TEXTS = ("scale", "erasing_area"), ("class_names", "columns")
+TUPLES = (*_NUMBERS, *_TEXTS)
+#: How to write a value: by key, else by the type of the default.
+_EXAMPLES = {
+    "sizes": "a mapping from first epochs to sides in pixels, {0: 64}",
+    "scale": "the smallest and the largest factor, [0.9, 1.1]",
+    "erasing_area": "the smallest and the largest share of the face, [0.02, 0.2]",
+    "class_names": "a list of names, [anger, happiness]",
+    "loss": "a sum such as 'ce + 0.5*center', or a mapping",
+    "columns": "the image and the label column, [image, label]",
+    "model_kwargs": "a mapping, {block_drop_rate: 0.1}",
+    "opt_kwargs": "a mapping, {momentum: 0.9}",
+    "sched_kwargs": "a mapping, {decay_epochs: 15, decay_rate: 0.1}",
+}
+_KINDS: dict[type | None, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
 def checked_sizes(sizes: Any) -> dict[int, int]:
@@ -29,8 +46,23 @@ def checked_sizes(sizes: Any) -> dict[int, int]:
     """
     try:
         return dict(sorted((int(first), int(side)) for first, side in dict(sizes).items()))
-    except (TypeError, ValueError):
-        raise RecipeError(f"sizes maps first epochs to sides in pixels, {{0: 48}}; got {sizes}.") from None
+    except (TypeError, ValueError, OverflowError):
+        raise _wrong("sizes", sizes) from None
+
+
+def checked_tuple(key: str, values: Any) -> tuple[Any, ...]:
+    """The values of a key of `TUPLES`: two numbers, or texts.
+
+    Raises:
+        RecipeError: If they are something else.
+    """
+    kind: Any = str if key in _TEXTS else int | float
+    listed = isinstance(values, list | tuple)
+    if not listed or not all(isinstance(v, kind) and not isinstance(v, bool) for v in values):
+        raise _wrong(key, values)
+    if key != "class_names" and len(values) != 2 and (values or key != "columns"):
+        raise _wrong(key, values)
+    return tuple(values)
 
 
 def check_ranges(recipe: Any) -> None:
@@ -39,6 +71,9 @@ def check_ranges(recipe: Any) -> None:
     Raises:
         RecipeError: If one is out of range; names the key and what is allowed.
     """
+    for key, value in vars(recipe).items():
+        if not all(math.isfinite(v) for v in (value if key in _NUMBERS else (value,)) if isinstance(v, float)):
+            raise RecipeError(f"{key} must be finite, got {value!r}.")
     for key in _POSITIVE:
         if not getattr(recipe, key) > 0:
             raise RecipeError(f"{key} must be above 0, got {getattr(recipe, key)!r}.")
@@ -49,9 +84,13 @@ def check_ranges(recipe: Any) -> None:
         raise RecipeError(f"sizes must be 32 px or more, got {sizes}.")
     if late := [first for first in sizes if first >= recipe.epochs]:
         raise RecipeError(f"sizes names epoch {late[0]}, but there are only {recipe.epochs}, counted from 0.")
-    numbers = all(isinstance(v, int | float) for v in recipe.scale)
-    if not numbers or not 0 < recipe.scale[0] <= recipe.scale[1]:
+    if not 0 < recipe.scale[0] <= recipe.scale[1]:
         raise RecipeError(f"scale is the smallest and the largest factor, both above 0; got {list(recipe.scale)}.")
+    if not 0 < recipe.erasing_area[0] <= recipe.erasing_area[1] <= 1:
+        area = list(recipe.erasing_area)
+        raise RecipeError(f"erasing_area is the smallest and the largest share, above 0 and at most 1; got {area}.")
+    if len(set(recipe.class_names)) < len(recipe.class_names):
+        raise RecipeError(f"class_names must differ from each other, got {list(recipe.class_names)}.")
     for key in _NOT_NEGATIVE:
         if not getattr(recipe, key) >= 0:
             raise RecipeError(f"{key} must be 0 or more, got {getattr(recipe, key)!r}.")
@@ -92,12 +131,18 @@ def as_type(key: str, value: Any, default: Any) -> Any:
     if wanted is float and isinstance(value, str | int) and not isinstance(value, bool):
         try:
             return float(value)  # YAML reads 3e-3 as text
-        except ValueError:
+        except (ValueError, OverflowError):
             pass
-    if wanted is tuple and isinstance(value, list) and len(value) == len(default):
-        return tuple(value)
+    if key in TUPLES:
+        return checked_tuple(key, value)
     if key == "loss" and isinstance(value, Mapping):
         return dict(value)
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
-        raise RecipeError(f"{key} must be {wanted.__name__}, got {value!r}.")
+        raise _wrong(key, value, wanted)
     return value
+
+
+def _wrong(key: str, value: Any, wanted: type | None = None) -> RecipeError:
+    """What to write in the place of a value."""
+    what = _EXAMPLES.get(key) or _KINDS.get(wanted, "")
+    return RecipeError(f"{key} must be {what}; got {value!r}.")

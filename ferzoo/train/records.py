@@ -19,27 +19,58 @@ from ..weights.files import write_atomically
 
 __all__ = ["environment", "flat", "write_history_csv", "write_tensorboard"]
 
-_PACKAGES = ("ferzoo", "torch", "torchvision", "timm", "numpy", "pillow", "accelerate", "safetensors")
+_PACKAGES = (
+    "ferzoo", "torch", "torchvision", "timm", "numpy", "pillow", "accelerate", "safetensors", "numba", "pyarrow",
+    "tensorboard", "datasets",
+)  # fmt: skip
+#: Beginnings of the names of environment variables that change what a run computes or how fast.
+_VARIABLES = (
+    "GLIBC_TUNABLES", "MALLOC_", "LD_PRELOAD", "OMP_", "KMP_", "MKL_", "ONEDNN_", "DNNL_", "ATEN_CPU_", "NUMBA_",
+    "CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE", "PYTORCH_ALLOC_CONF",
+    "PYTORCH_CUDA_ALLOC_CONF", "WORLD_SIZE",
+)  # fmt: skip
+_CPUINFO = Path("/proc/cpuinfo")
 
 
 def environment() -> dict[str, Any]:
-    """Versions, processor, and the git revision of ferzoo's checkout, where it is one."""
+    """Versions, processor, GPU, variables, and the git revision of ferzoo's checkout, where it is one.
+
+    Returns:
+        Plain values. `cuda` is the version that torch was built with; it, `gpu` and `cudnn` are ``"none"`` where
+        there is none, and a package that is not installed ``"absent"``.
+    """
     versions = {}
     for name in _PACKAGES:
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             versions[name] = "absent"
+    on_gpu = torch.cuda.is_available()
+    cudnn = torch.backends.cudnn.version() if on_gpu else None
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
+        "processor": processor(),
         "processors": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        "gpu": torch.cuda.get_device_name() if on_gpu else "none",
+        "cuda": torch.version.cuda or "none",
+        "cudnn": str(cudnn or "none"),
         "packages": versions,
+        "variables": {name: value for name, value in sorted(os.environ.items()) if name.startswith(_VARIABLES)},
         "git": git_revision(Path(__file__).parent),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
     }
+
+
+def processor() -> str:
+    """The processor's model as the system names it, ``"Intel(R) Xeon(R) Platinum 8481C CPU"``; else its kind."""
+    try:
+        lines = _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # no Linux
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, "") or platform.processor() or platform.machine()
 
 
 def git_revision(folder: Path) -> str:

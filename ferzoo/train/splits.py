@@ -2,34 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
 from ..data.faces import Faces
-from ..errors import DataError, RecipeError
+from ..errors import DataError, RecipeError, UnknownNameError
 from .folds import fold_rows
 from .recipe import Recipe
 
 __all__ = ["read_splits"]
 
+#: How errors about data name an argument of `read_faces`, and what a recipe says in its place.
+_KEYS = {
+    "strict=False": "strict=false",
+    "skip_damaged=True": "skip_damaged=true",
+    "columns=(image, label)": "columns=[image, label]",
+}
 
+
+@contextmanager
+def _recipe_keys() -> Iterator[None]:
+    """Errors about data name the recipe's keys, not the arguments of a function."""
+    try:
+        yield
+    except DataError as error:
+        text = str(error)
+        for argument, written in _KEYS.items():
+            text = text.replace(argument, written)
+        raise DataError(text) from error
+
+
+@_recipe_keys()
 def read_splits(recipe: Recipe, faces: dict[str, Faces] | None = None) -> tuple[Faces, Faces]:
-    """Training and validation rows of a recipe.
+    """Training and validation rows of a recipe, decoded where it says so and they fit.
 
     Args:
         recipe: Data set, splits, folds and limit.
         faces: The splits ``"train"`` and ``"validation"``, read from the recipe's folder where None.
 
     Raises:
-        DataError: If the data is missing or incomplete, or the splits have other classes.
-        RecipeError: If a batch is larger than the training rows.
+        DataError: If the data is missing, incomplete or damaged, or the splits have other classes.
+        RecipeError: If a batch is larger than the training rows, or the data set has no such split.
+        UnknownNameError: If there is no such data set; names the nearest.
     """
     if faces is None:
-        from ..data.readers import read_faces
-
-        names = {"train": recipe.train_split}
-        if not recipe.folds:
-            names["validation"] = recipe.validation_split
-        faces = {key: read_faces(recipe.dataset, recipe.data, split, recipe.soft) for key, split in names.items()}
+        keys = ("train",) if recipe.folds else ("train", "validation")
+        faces = {key: _read(recipe, key) for key in keys}
     train = faces["train"]
     if recipe.folds:
+        if train.groups is None:  # identical images have to be found among all
+            train = _decoded(recipe, train)
         fold = fold_rows(train, recipe.folds, recipe.seed)
         validation = train.take((fold == recipe.fold).nonzero()[0])
         train = train.take((fold != recipe.fold).nonzero()[0])
@@ -40,8 +64,37 @@ def read_splits(recipe: Recipe, faces: dict[str, Faces] | None = None) -> tuple[
             f"The training rows have the classes {', '.join(train.class_names)}, the validation rows "
             f"{', '.join(validation.class_names)}."
         )
-    if recipe.limit:
-        train = train.take(slice(recipe.limit))
+    if 0 < recipe.limit < len(train):
+        # Not the first: class folders are read class by class.
+        rows = np.random.default_rng(recipe.seed).choice(len(train), recipe.limit, replace=False)
+        train = train.take(np.sort(rows))
     if len(train) < recipe.batch_size:
         raise RecipeError(f"batch_size {recipe.batch_size} is more than the {len(train)} training rows.")
-    return train, validation
+    return _decoded(recipe, train), _decoded(recipe, validation)
+
+
+def _read(recipe: Recipe, key: str) -> Faces:
+    """The split ``"train"`` or ``"validation"``; an error names the recipe's key that helps."""
+    from ..data.readers import find_dataset, read_faces
+
+    known = find_dataset(recipe.dataset)
+    try:
+        return read_faces(
+            recipe.dataset,
+            recipe.data,
+            recipe.train_split if key == "train" else recipe.validation_split,
+            recipe.soft,
+            strict=recipe.strict,
+            skip_damaged=recipe.skip_damaged,
+            class_names=recipe.class_names or None,
+            columns=(recipe.columns[0], recipe.columns[1]) if recipe.columns else None,
+        )
+    except UnknownNameError as error:
+        if not str(error).startswith("Unknown split"):
+            raise
+        instead = "=test" if key == "validation" and "test" in known.counts else " to one of them"
+        raise RecipeError(f"{error} Set {key}_split{instead}.") from error
+
+
+def _decoded(recipe: Recipe, faces: Faces) -> Faces:
+    return faces.fitting_memory() if recipe.in_memory else faces

@@ -146,6 +146,28 @@ def test_grey_and_colour_of_one_size_become_colour(tmp_path: Path, files: ImageF
     assert memory.digests() == lazy.digests()
 
 
+def test_what_fits_is_decoded_once_and_what_does_not_stays(
+    tmp_path: Path, files: ImageFiles, arrays: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ferzoo.data.faces.FEW", 2)
+    lazy = faces_of(files)
+    memory = lazy.fitting_memory(arrays.nbytes)
+    assert np.array_equal(memory.images, arrays) and np.array_equal(memory.groups, lazy.groups)
+    assert memory.fitting_memory(0) is memory
+    assert lazy.fitting_memory(arrays.nbytes - 1) is lazy
+    assert lazy.take(slice(0)).fitting_memory().images is not None
+    for i in range(3):
+        save(tmp_path / f"{i}.png", pixels(i, 20, 16))
+    mixed = lazy.fitting_memory(arrays.nbytes)
+    assert mixed.digests() == lazy.digests() and np.array_equal(mixed.images, lazy.in_memory().images)
+    assert lazy.fitting_memory(arrays.nbytes - 1) is lazy  # by the first, which is grey, it would fit
+    save(tmp_path / "3.png", pixels(9, 10, 30))
+    assert lazy.fitting_memory() is lazy
+    (tmp_path / "4.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"4\.png cannot be decoded"):
+        faces_of(files[np.array([0, 4])]).fitting_memory()
+
+
 def test_take_keeps_everything_together(files: ImageFiles) -> None:
     rows = np.array([4, 0, 2])
     part = faces_of(files).take(rows)

@@ -13,12 +13,37 @@ from noise import faces
 
 import ferzoo
 from ferzoo.errors import RecipeError
+from ferzoo.train.convergence import out_of_patience
 from ferzoo.train.network import build_network
 from ferzoo.train.objective import Objective
 from ferzoo.train.processes import Processes
 from ferzoo.train.recipe import Recipe
+from ferzoo.train.schedule import Schedule
 
 PAPERS = Path(__file__).parents[2] / "docs" / "recipes" / "papers"
+#: What shared/architectures.md says of the papers' training: data set, rate, decay, batch, epochs, side, flooding.
+LFNSB = {"rafdb": 0.01, "affectnet7": 1e-4, "affectnet8": 1e-4}
+LANMSFF = ("fer2013", "ferplus", "kdef")
+FACTS = {
+    **{
+        f"lfnsb.{data}": {
+            "lr": rate, "weight_decay": 1e-4, "batch_size": 256, "epochs": 40, "sizes": {0: 112}, "flood": 0.5,
+            "opt": "momentum", "opt_kwargs": {"momentum": 0.9}, "sched": "cosine", "sched_kwargs": {}, "patience": 0,
+            "rotation": 5, "erasing_area": (0.02, 0.25), "flip": 0.5, "grayscale": False, "warmup": 0,
+        }
+        for data, rate in LFNSB.items()
+    },
+    **{
+        f"lanmsff.{data}": {
+            "lr": 1e-3, "weight_decay": 0, "batch_size": 32, "epochs": 100, "sizes": {0: 64}, "flood": 0,
+            "opt": "adam", "opt_kwargs": {}, "sched": "plateau", "patience": 14, "rotation": 15, "erasing": 0,
+            "flip": 0.5, "grayscale": True, "warmup": 0, "loss": "ce",
+        }
+        for data in LANMSFF
+    },
+}  # fmt: skip
+#: Pixels that the papers' crops move a face by, and the input's side.
+SHIFTS = {"lfnsb": (8, 112), "lanmsff": (4, 64)}
 PEERS = ("dacl", "dan", "ddamfn", "ma_net", "ran", "scn")
 
 
@@ -26,6 +51,30 @@ PEERS = ("dacl", "dan", "ddamfn", "ma_net", "ran", "scn")
 def test_it_loads(path: Path) -> None:
     recipe = Recipe.load(path)
     assert path.stem.startswith(f"{recipe.model}.{recipe.dataset}")
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_it_is_what_the_paper_says(name: str) -> None:
+    recipe = Recipe.load(PAPERS / f"{name}.yaml")
+    assert {key: getattr(recipe, key) for key in FACTS[name]} == FACTS[name]
+    shift, side = SHIFTS[recipe.model]
+    # The fraction counts the side with a margin of a quarter of it on both sides.
+    assert recipe.translation * 1.5 * side == pytest.approx(shift, abs=0.1) and recipe.scale == (1, 1)
+    if recipe.model == "lfnsb":
+        assert isinstance(recipe.loss, str) and recipe.loss.startswith("ce + 1.0*cosine_harmony(")
+
+
+@pytest.mark.parametrize("data", LANMSFF)
+def test_the_rate_falls_at_the_ninth_epoch_without_a_better_one(data: str) -> None:
+    recipe = Recipe.load(PAPERS / f"lanmsff.{data}.yaml")
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=recipe.lr)
+    schedule, rates = Schedule(optimizer, recipe, steps=1), []
+    for accuracy in [50.0, *[40.0] * 9]:
+        schedule.after_epoch(accuracy)
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([1e-3] * 9 + [1e-4])
+    accuracies = [50.0, *[40.0] * 14]
+    assert out_of_patience(accuracies, recipe.patience) and not out_of_patience(accuracies[:-1], recipe.patience)
 
 
 @pytest.mark.usefixtures("shrunk")

@@ -29,17 +29,35 @@ def test_yaml_and_overrides(tmp_path: Path) -> None:
         ("epoch=3", "Did you mean epochs"),
         ("epochs", "key=value"),
         ("epochs=0", "epochs must be above 0"),
-        ("epochs=many", "epochs must be int"),
+        ("epochs=many", r"epochs must be a whole number; got 'many'"),
         ("lr=-1", "lr must be above 0"),
-        ("lr=nan", "lr must be above 0"),
+        ("lr=nan", "lr must be finite, got nan"),
+        ("lr=.inf", "lr must be finite, got inf"),
+        ("weight_decay=inf", "weight_decay must be finite"),
+        ("temperature=-inf", "temperature must be finite"),
+        ("scale=[0.9, .inf]", "scale must be finite"),
+        ("lr=true", "lr must be a number; got True"),
+        ("model=3", "model must be text; got 3"),
         ("batch_size=1", "batch_size must be 2"),
         ("erasing=1.5", r"erasing must lie in \[0, 1\]"),
         ("sizes={3: 64}", "from epoch 0"),
-        ("compile=3", "compile must be bool"),
-        ("scale=[1]", "scale must be tuple"),
-        ("scale=[a, b]", "smallest and the largest factor"),
+        ("compile=3", "compile must be true or false; got 3"),
+        ("scale=1", r"scale must be the smallest and the largest factor, \[0\.9, 1\.1\]; got 1"),
+        ("scale=[1]", r"\[0\.9, 1\.1\]; got \[1\]"),
+        ("scale=[a, b]", r"\[0\.9, 1\.1\]; got \['a', 'b'\]"),
         ("scale=[1.2, 0.8]", "smallest and the largest factor"),
-        ("sizes={a: 3}", "sizes maps first epochs"),
+        ("sizes=64", r"sizes must be a mapping from first epochs to sides in pixels, \{0: 64\}; got 64"),
+        ("sizes={a: 3}", r"\{0: 64\}; got \{'a': 3\}"),
+        ("sizes={0: .inf}", r"\{0: 64\}; got \{0: inf\}"),
+        ("opt_kwargs=0.9", r"opt_kwargs must be a mapping, \{momentum: 0\.9\}; got 0\.9"),
+        ("erasing_area=0.2", r"erasing_area must be .*\[0\.02, 0\.2\]; got 0\.2"),
+        ("erasing_area=[0, 0.2]", "above 0 and at most 1"),
+        ("erasing_area=[0.3, 0.2]", "above 0 and at most 1"),
+        ("class_names=anger", r"class_names must be a list of names, \[anger, happiness\]; got 'anger'"),
+        ("class_names=[1, 2]", r"class_names must be a list of names"),
+        ("class_names=[anger, anger]", "class_names must differ"),
+        ("columns=[image]", r"columns must be the image and the label column, \[image, label\]"),
+        ("unseen=0", "unseen must be true or false; got 0"),
         ("sizes={0: 8}", "32 px or more"),
         ("sizes={0: 32, 14: 48}", "sizes names epoch 14"),
         ("sizes={0: [", "no valid YAML"),
@@ -49,6 +67,16 @@ def test_yaml_and_overrides(tmp_path: Path) -> None:
 def test_wrong_overrides(override: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         Recipe.load(None, [override])
+
+
+def test_how_the_data_is_read() -> None:
+    given = ["strict=false", "skip_damaged=true", "in_memory=false", "unseen=false", "erasing_area=[0.02, 0.25]"]
+    recipe = Recipe.load(None, [*given, "class_names=[anger, happiness]", "columns=[face, expression]"])
+    assert (recipe.strict, recipe.skip_damaged, recipe.in_memory, recipe.unseen) == (False, True, False, False)
+    assert recipe.erasing_area == (0.02, 0.25) and recipe.class_names == ("anger", "happiness")
+    assert Recipe.from_dict(recipe.to_dict()) == recipe
+    assert recipe.to_dict()["columns"] == ["face", "expression"]
+    assert (Recipe().strict, Recipe().skip_damaged, Recipe().unseen) == (True, False, True)
 
 
 @pytest.mark.parametrize("content", ["- a list", "a: [unclosed", "\x00"])
