@@ -29,7 +29,8 @@ def recipe() -> str:
     from ferzoo.train.recipe import Recipe
 
     text = (inspect.getdoc(Recipe) or "").partition("Attributes:")[2]
-    meaning = dict(re.findall(r"^ {4}(\w+): (.+)$", text, re.M))
+    found = re.findall(r"^ {4}(\w+): (.+(?:\n {8}.+)*)$", text, re.M)
+    meaning = {name: " ".join(sentence.split()) for name, sentence in found}
     defaults = Recipe().to_dict()
     lines = [
         (f"`{f.name}`", f"`{json.dumps(defaults[f.name])}`", meaning.get(f.name, ""))

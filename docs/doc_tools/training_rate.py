@@ -26,6 +26,8 @@ def training_rate() -> str:
         cells.append("yes" if run.get("asked_for_huge_pages") else "no")
         lines.append([*cells, *(str(run[key]) for key in ("ferzoo", "plain", "ratio", "loading"))])
         options = [f"{_option(key)} {run[key]}" for key in VALUES] + [_option(key) for key in settings]
+        if run.get("asked_for_huge_pages"):
+            commands.append("export GLIBC_TUNABLES=glibc.malloc.hugetlb=1")
         commands.append(f"python -m ferzoo.train.throughput {' '.join(options)}")
     places = {f"{run['device']}, {run['threads']} thread(s), medians of {run['repeats']} timings" for run in runs}
     parts = [rows(header, lines, right=(1, 2, 5, 6, 7, 8)), f"{'; '.join(sorted(places))}."]

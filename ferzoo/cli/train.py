@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ from .table import print_json, print_table
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
+    parser.epilog = (
+        "A recipe's keys are written key=value, without dashes: `ferzoo train --show` prints all of them with their "
+        "defaults. In several processes the folder of the run must be one that all of them see."
+    )
     parser.add_argument(
         "recipe", nargs="*", help="a YAML recipe, then overrides as key=value (model=lanmsff data=FOLDER epochs=14)"
     )
@@ -34,27 +39,35 @@ def run(args: argparse.Namespace) -> int:
     if len(files) > 1:
         raise RecipeError(f"One recipe at a time, got {', '.join(files)}.")
     recipe = Recipe.load(files[0] if files else None, [item for item in args.recipe if "=" in item])
+    if args.folds:
+        recipe = dataclasses.replace(recipe, folds=args.folds)
     if args.show:
         print_json(recipe.to_dict())
         return 0
     from ..train.crossval import cross_validate
     from ..train.loop import train
+    from ..train.processes import is_first_process
 
+    # A recipe that names a fold trains that one alone.
+    one = recipe.fold or any(item.startswith("fold=") for item in args.recipe)
+    folds = args.folds or (0 if one else recipe.folds)
     _advise(recipe.device)
     try:
-        if args.folds:
-            found = json.loads(cross_validate(recipe, args.folds, args.resume).read_text(encoding="utf-8"))
-            return _show_folds(found, args.json)
+        if folds:
+            summary = cross_validate(recipe, folds, args.resume)
+            if not is_first_process():
+                return 0
+            return _show_folds(json.loads(summary.read_text(encoding="utf-8")), args.json)
         folder = train(recipe, resume=args.resume)
     except KeyboardInterrupt:
-        print(f"\nInterrupted; every finished epoch is in {recipe.out}. Continue with --resume.", file=sys.stderr)
+        print(f"\nInterrupted: {_kept(recipe.out)}.", file=sys.stderr)
         return 130
     except OSError as error:
-        begun = Path(recipe.out, "state.pt").is_file()
-        then = "every finished epoch is kept, continue with --resume" if begun else "no epoch was finished, start again"
         what = f"{error.filename}: {error.strerror}" if error.strerror else str(error)
-        print(f"ferzoo train: {what}. Mend that, then: {then}.", file=sys.stderr)
+        print(f"ferzoo train: {what}. Mend that, then: {_kept(recipe.out)}.", file=sys.stderr)
         return 2
+    if not is_first_process():
+        return 0
     history = json.loads((folder / "history.json").read_text(encoding="utf-8"))
     if args.json:
         print_json({"folder": str(folder), "history": history})
@@ -64,16 +77,22 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _kept(out: str) -> str:
+    """What is left of a run that stopped, and how to go on."""
+    if any(Path(out).glob("state.pt")) or any(Path(out).glob("fold*/state.pt")):
+        return f"every finished epoch is in {out}, continue with --resume"
+    return "no epoch was finished, start again"
+
+
 def _advise(device: str) -> None:
     """Say what makes training on this machine's CPU faster, where it trains there; once where several processes do."""
-    import os
-
     import torch
 
     from ..train.memory import advice
+    from ..train.processes import is_first_process
 
     on_cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
-    if on_cpu and os.environ.get("RANK", "0") == "0" and (found := advice()):
+    if on_cpu and is_first_process() and (found := advice()):
         print(f"ferzoo train: {found}.", file=sys.stderr)
 
 

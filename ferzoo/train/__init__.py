@@ -34,7 +34,8 @@ class TrainPackage(ModuleType):
         """Train a network and write a checkpoint folder, as `ferzoo train` does.
 
         Args:
-            recipe: A `Recipe`, its fields as a mapping, or the path of a YAML file; the defaults where None.
+            recipe: A `Recipe`, its fields as a mapping, or the path of a YAML file; the defaults where None. With
+                `folds` it trains the one fold that it names; `ferzoo.train.crossval.cross_validate` trains all.
             resume: Continue the run in the recipe's folder.
             faces: The splits ``"train"`` and ``"validation"``, read from the recipe's folder where None.
             **overrides: Fields of the recipe to change.
@@ -43,8 +44,9 @@ class TrainPackage(ModuleType):
             The folder, the recipe's `out`, which every command and `load_model` take.
 
         Raises:
-            RecipeError: If a field is unknown or out of range; names the nearest.
-            CheckpointError: If the folder holds a run and `resume` is false, or it cannot be resumed.
+            RecipeError: If a field is unknown or out of range, or does not fit the others; names the nearest.
+            CheckpointError: If the folder holds a run and `resume` is false, or it cannot be resumed; if the loss or
+                its gradient is not finite any more, and what is kept then.
             DataError: If the data is missing or incomplete.
 
         Examples:

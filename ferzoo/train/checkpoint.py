@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,26 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..data.faces import Faces
 from ..errors import CheckpointError
 from ..weights.files import write_atomically, write_tensors
+from .recipe import WHERE, Recipe
 
-__all__ = ["clear_unfinished", "load_state", "save_state", "write_checkpoint", "write_json"]
+__all__ = [
+    "check_resumable",
+    "clear_unfinished",
+    "digest",
+    "load_state",
+    "save_state",
+    "write_checkpoint",
+    "write_json",
+]
 
 
 #: Files that a run writes.
 FILES = (
     "state.pt", "model.safetensors", "config.json", "metrics.json", "history.json", "history.csv", "recipe.json",
-    "environment.json",
+    "environment.json", "environment-after-*.json", "folds.json",
 )  # fmt: skip
 
 
@@ -65,6 +76,42 @@ def load_state(path: Path) -> dict[str, Any]:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged file
         raise CheckpointError(f"{path} is damaged; delete it to start the run anew: {error}") from error
+
+
+def digest(faces: Faces) -> str:
+    """A digest of the rows' labels and targets, in their order."""
+    return hashlib.sha256(faces.labels.tobytes() + faces.targets.tobytes()).hexdigest()
+
+
+def check_resumable(path: Path, state: dict[str, Any], recipe: Recipe, processes: int, rows: str) -> None:
+    """Check that a run which goes on from a state ends where it would have ended.
+
+    Args:
+        path: The state's file.
+        state: What it holds.
+        recipe: The recipe to go on with.
+        processes: How many there are.
+        rows: `digest` of the training rows as they were read.
+
+    Raises:
+        CheckpointError: If the recipe, the processes or the rows are others; says what to change.
+    """
+    mine, other = recipe.to_dict(), state["recipe"]
+    # Where it runs, where it lies and what is measured may change; what it computes may not.
+    defaults = Recipe().to_dict()
+    changed = [k for k in mine if k not in (*WHERE, "unseen") and mine[k] != other.get(k, defaults[k])]
+    if changed:
+        raise CheckpointError(f"{path} was started with another recipe; different: {', '.join(changed)}.")
+    if (count := state.get("processes", 1)) != processes:
+        raise CheckpointError(
+            f"{path} was started with {count} processes, not {processes}: it would not end in the same weights. Start "
+            "as many."
+        )
+    if state.get("rows", rows) != rows:
+        raise CheckpointError(
+            f"{path} was started with other training rows, or in another order, than {recipe.data} holds: go on with "
+            "the data of the start, or choose another out=."
+        )
 
 
 def write_checkpoint(

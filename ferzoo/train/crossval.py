@@ -12,6 +12,7 @@ from ..data.faces import Faces
 from ..errors import CheckpointError
 from .checkpoint import write_json
 from .loop import train
+from .processes import is_first_process
 from .recipe import Recipe
 
 __all__ = ["cross_validate"]
@@ -33,6 +34,7 @@ def cross_validate(recipe: Recipe, folds: int, resume: bool = False, faces: dict
 
     Raises:
         CheckpointError: If the folder holds a cross-validation and `resume` is false.
+        DataError: If the data is missing or incomplete.
         RecipeError: If `folds` is below 2.
     """
     out = Path(recipe.out)
@@ -43,6 +45,8 @@ def cross_validate(recipe: Recipe, folds: int, resume: bool = False, faces: dict
         folder = out / f"fold{fold}"
         one = dataclasses.replace(recipe, folds=folds, fold=fold, out=str(folder))
         train(one, resume=(folder / "state.pt").exists(), faces=faces)
+        if not is_first_process():
+            continue
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         rows.append({"fold": fold, **{k: metrics[k] for k in ("epoch", "rows", "accuracy", "macro_f1")}})
         write_json(out / "folds.json", summary(rows, folds))

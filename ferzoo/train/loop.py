@@ -8,24 +8,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from timm.utils import ModelEmaV3
 
 from ..data.faces import Faces
 from ..errors import CheckpointError, LossError, RecipeError
 from .batches import make_loader, make_mixing
-from .checkpoint import clear_unfinished, load_state, save_state, write_checkpoint, write_json
+from .checkpoint import check_resumable, clear_unfinished, digest, load_state, save_state, write_checkpoint, write_json
 from .convergence import out_of_patience
 from .evaluate import evaluate
 from .network import build_network, cfg_to_come
 from .objective import Objective
 from .processes import Processes
-from .recipe import WHERE, Recipe
+from .recipe import Recipe
 from .records import environment, write_history_csv, write_tensorboard
 from .relabel import Relabelling
 from .schedule import Schedule
 from .seeds import seed_epoch
 from .splits import read_splits
+from .teacher import mixed_targets
 
 __all__ = ["Run", "train"]
 
@@ -43,13 +45,19 @@ class Run:
         Args:
             recipe: What to do.
             faces: The splits ``"train"`` and ``"validation"``, read from the recipe's folder where None.
+
+        Raises:
+            DataError, RecipeError, UnknownNameError: As `train` says.
         """
         self.recipe, self.folder = recipe, Path(recipe.out)
         if recipe.threads:
             torch.set_num_threads(recipe.threads)
         self.processes = Processes(recipe.device)
         self.faces, self.validation = read_splits(recipe, faces)
-        self.unseen = self.validation.unseen(self.faces)
+        #: What the state remembers of the training rows, to know them again; labels and targets may change.
+        self.rows = digest(self.faces)
+        #: Mask of the validation rows that are not trained on, which the first measurement finds.
+        self.unseen: np.ndarray | None = None
         seed_epoch(recipe.seed, -1, self.processes.rank)
         classes = len(self.faces.class_names)
         # timm's attributes and methods are no part of nn.Module's type.
@@ -89,17 +97,7 @@ class Run:
         if not path.is_file():
             raise CheckpointError(f"There is no run to resume: {path} does not exist. Start it without --resume.")
         state = load_state(path)
-        mine, other = self.recipe.to_dict(), state["recipe"]
-        # Where it runs and where it lies may change; what it computes may not.
-        defaults = Recipe().to_dict()
-        changed = [k for k in mine if k not in WHERE and mine[k] != other.get(k, defaults[k])]
-        if changed:
-            raise CheckpointError(f"{path} was started with another recipe; different: {', '.join(changed)}.")
-        if (count := state.get("processes", 1)) != self.processes.count:
-            raise CheckpointError(
-                f"{path} was started with {count} processes, not {self.processes.count}: it would not end in the same "
-                f"weights. Start as many."
-            )
+        check_resumable(path, state, self.recipe, self.processes.count, self.rows)
         self.model.load_state_dict(state["model"])
         if self.ema:
             self.ema.module.load_state_dict(state["ema"])
@@ -109,6 +107,8 @@ class Run:
             self.faces = replace(self.faces, labels=state["labels"].numpy())
         if "targets" in state:
             self.faces = replace(self.faces, targets=state["targets"].numpy())
+        if "unseen" in state:
+            self.unseen = state["unseen"].numpy()
         self.epoch, self.history = state["epoch"], state["history"]
 
     def _save(self) -> None:
@@ -118,6 +118,7 @@ class Run:
             "objective": self.objective.state_dict(),
             "schedule": self.schedule.state_dict(),
             "processes": self.processes.count,
+            "rows": self.rows,
             "epoch": self.epoch,
             "history": self.history,
         }
@@ -127,16 +128,9 @@ class Run:
             state["labels"] = torch.from_numpy(self.faces.labels)
         if self.recipe.distill_once:
             state["targets"] = torch.from_numpy(self.faces.targets)
+        if self.unseen is not None:
+            state["unseen"] = torch.from_numpy(self.unseen)
         save_state(self.folder / "state.pt", state)
-
-    def _ask_teacher(self) -> None:
-        """Mix the answers of a teacher that is asked once into the targets."""
-        teacher, targets = self.objective.teacher, None
-        assert teacher is not None  # as the recipe has checked
-        self.processes.say(f"asking {self.recipe.teacher} about {len(self.faces)} faces")
-        if self.processes.is_main:
-            targets = teacher.mixed_targets(self.faces, self.recipe)
-        self.faces = replace(self.faces, targets=self.processes.broadcast(targets))
 
     def _epoch(self) -> dict[str, Any]:
         recipe, size = self.recipe, self.recipe.size_at(self.epoch)
@@ -155,9 +149,10 @@ class Run:
             except LossError as error:
                 raise RecipeError(f"loss={recipe.loss!r} does not fit: {error}") from error
             if not math.isfinite(loss):
+                kept = f"The last finished epoch is kept in {self.folder}" if self.epoch else "No epoch was finished"
                 raise CheckpointError(
-                    f"The loss or its gradient became {loss} in epoch {self.epoch + 1}, step {step}. The last finished "
-                    f"epoch is kept in {self.folder}; lower lr ({recipe.lr}) or set clip_grad."
+                    f"The loss or its gradient became {loss} in epoch {self.epoch + 1}, step {step}. {kept}; lower lr "
+                    f"({recipe.lr}) or set clip_grad."
                 )
             if self.relabelling:
                 seen = self.processes.gather({"rows": rows[0].to(self.processes.device), "targets": targets})
@@ -181,15 +176,24 @@ class Run:
         return entry
 
     def step_epoch(self) -> dict[str, Any]:
-        """Train an epoch, measure it, keep it where it is the best, and save the state."""
+        """Train an epoch, measure it, keep it where it is the best, and save the state.
+
+        Returns:
+            The epoch's entry of `history.json`.
+
+        Raises:
+            CheckpointError: If the loss or its gradient is not finite.
+        """
         start = time.monotonic()
         if self.recipe.distill_once and self.epoch == 0:
-            self._ask_teacher()
+            self.faces = replace(self.faces, targets=mixed_targets(self.faces, self.recipe, self.processes))
         losses = self._epoch()
         size = self.recipe.size_at(self.epoch)
         measured = self.ema.module if self.ema else self.model
         result: dict[str, Any] = {}
         if self.processes.is_main:
+            if self.recipe.unseen and self.unseen is None:
+                self.unseen = self.validation.unseen(self.faces)
             result = evaluate(measured, self.validation, self.cfg, self.unseen, size, grayscale=self.recipe.grayscale)
         result = self.processes.broadcast(result)
         self.epoch += 1
@@ -198,7 +202,7 @@ class Run:
             "epoch": self.epoch,
             **losses,
             "accuracy": result["accuracy"],
-            "accuracy_unseen": result["unseen"]["accuracy"],
+            "accuracy_unseen": result.get("unseen", {}).get("accuracy"),
             "macro_f1": result["macro_f1"],
             "nll": result["nll"],
             "faces_seen": self.epoch * self.steps * self.recipe.batch_size,
@@ -249,8 +253,11 @@ def train(recipe: Recipe, resume: bool = False, faces: dict[str, Faces] | None =
         from.
 
     Raises:
-        CheckpointError: If the folder holds a run and `resume` is false, or cannot be resumed.
+        CheckpointError: If the folder holds a run and `resume` is false, or cannot be resumed; if the loss or its
+            gradient is not finite any more, and what is kept then.
         DataError: If the data is missing or incomplete.
+        RecipeError: If loss, network, teacher and data do not fit each other; names the key.
+        UnknownNameError: If there is no such network, data set, loss or optimiser; names the nearest.
     """
     folder = Path(recipe.out)
     if not resume and (folder / "state.pt").exists():
@@ -268,8 +275,9 @@ def train(recipe: Recipe, resume: bool = False, faces: dict[str, Faces] | None =
             run.write_history()
     while not run.finished:
         entry = run.step_epoch()
+        unseen = "" if entry["accuracy_unseen"] is None else f" (unseen {entry['accuracy_unseen']} %)"
         run.processes.say(
             f"epoch {entry['epoch']}/{recipe.epochs} done in {entry['seconds']} s: validation accuracy "
-            f"{entry['accuracy']} % (unseen {entry['accuracy_unseen']} %), best {run.best} %"
+            f"{entry['accuracy']} %{unseen}, best {run.best} %"
         )
     return folder

@@ -93,7 +93,8 @@ class Objective:
         self.center_optimizer = torch.optim.SGD(own) if own else None
         self.sam = SAM(model.parameters(), recipe.sam) if recipe.sam else None
         names = faces.class_names
-        self.teacher = Teacher(recipe.teacher, cfg, names, processes.device) if recipe.teacher else None
+        each_step = recipe.teacher and not recipe.distill_once
+        self.teacher = Teacher(recipe.teacher, cfg, names, processes.device) if each_step else None
         takes = self.loss.takes
         unused = "logits" not in takes or bool(getattr(model, "loss_only_parameters", ()))
         forward = processes.wrap(TrainingOutputs(model, takes), recipe.sync_bn, unused)
@@ -116,8 +117,8 @@ class Objective:
         return loss
 
     def ask(self, images: torch.Tensor) -> torch.Tensor | None:
-        """Log-probabilities (N, C) of the teacher for a batch; None without one, or where it was asked before."""
-        if not self.teacher or self.recipe.distill_once:
+        """Log-probabilities (N, C) of the teacher for a batch; None without one, or where it was asked once."""
+        if not self.teacher:
             return None
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.recipe.amp):
             return self.teacher(images)

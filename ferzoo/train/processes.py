@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from ..errors import MissingExtraError, RecipeError
 
-__all__ = ["Processes"]
+__all__ = ["Processes", "is_first_process"]
 
 
 class _AllGather(torch.autograd.Function):
@@ -32,6 +32,11 @@ class _AllGather(torch.autograd.Function):
         total = grads[0].clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total)
         return total.chunk(dist.get_world_size())[dist.get_rank()]
+
+
+def is_first_process() -> bool:
+    """Whether this is the process that prints and writes, where torchrun or accelerate started several."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 class Processes:

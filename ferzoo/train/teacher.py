@@ -15,9 +15,10 @@ from ..errors import RecipeError
 from ..registry.load import load_model
 from ..weights.configs import split_names
 from .evaluate import predict_logits
+from .processes import Processes
 from .recipe import Recipe
 
-__all__ = ["Teacher", "distillation_loss"]
+__all__ = ["Teacher", "distillation_loss", "mixed_targets"]
 
 
 class Teacher:
@@ -38,16 +39,7 @@ class Teacher:
             RecipeError: If the classes of one are others, or in another order.
         """
         self.student = cfg
-        self.networks: list[Any] = []
-        for name in split_names(names):
-            network: Any = load_model(name)
-            known = tuple(network.pretrained_cfg.get("label_names") or ())
-            if known != tuple(class_names):
-                raise RecipeError(
-                    f"teacher={name} names the classes {', '.join(known) or '(none)'}, the data "
-                    f"{', '.join(class_names)}: they must be the same in the same order."
-                )
-            self.networks.append(fuse(network).requires_grad_(False).to(device))
+        self.networks = _load(names, class_names, device)
 
     @torch.no_grad()
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
@@ -56,25 +48,54 @@ class Teacher:
         logits = torch.stack([_logits(network, pixels) for network in self.networks])
         return logits.log_softmax(2).logsumexp(0) - math.log(len(logits))
 
-    def mixed_targets(self, faces: Faces, recipe: Recipe) -> np.ndarray:
-        """The faces' targets with the networks' mean probabilities mixed in, each face seen once.
 
-        Args:
-            faces: The training rows.
-            recipe: `distill`, their share; `temperature`, which softens them; with `flip`, mirror images count as well.
+def mixed_targets(faces: Faces, recipe: Recipe, processes: Processes) -> np.ndarray:
+    """The targets of faces with the teachers' mean probabilities mixed in; each face is seen once.
 
-        Returns:
-            float32 (N, C), rows that sum to one where those of the faces do.
-        """
-        total = torch.zeros(faces.targets.shape, dtype=torch.float64)
-        for network in self.networks:
-            logits = predict_logits(
-                network, faces, network.pretrained_cfg, flip=recipe.flip > 0, grayscale=recipe.grayscale
+    The processes share the faces.
+
+    Args:
+        faces: The training rows.
+        recipe: `teacher`; `distill`, its share; `temperature`, which softens its answers; with `flip`, mirror images
+            count as well.
+        processes: Those that train.
+
+    Returns:
+        float32 (N, C), rows that sum to one where those of the faces do.
+
+    Raises:
+        RecipeError: If the classes of a teacher are others, or in another order, or its answers are not finite.
+    """
+    count = -(-len(faces) // processes.count)
+    # Every process takes as many, for the exchange: the last one repeats the last face.
+    rows = (processes.rank * count + np.arange(count)).clip(max=len(faces) - 1)
+    part = faces.take(rows)
+    networks = _load(recipe.teacher, faces.class_names, processes.device)
+    total = torch.zeros((count, len(faces.class_names)), dtype=torch.float64)
+    for name, network in zip(split_names(recipe.teacher), networks, strict=True):
+        processes.say(f"asking {name} about {len(faces)} faces")
+        logits = predict_logits(network, part, network.pretrained_cfg, flip=recipe.flip > 0, grayscale=recipe.grayscale)
+        if not np.isfinite(logits).all():
+            raise RecipeError(f"teacher={name} gives NaN or infinity for some of the faces: its weights are damaged.")
+        total += torch.from_numpy(logits).double().softmax(1)
+    taught = ((total / len(networks)).log() / recipe.temperature).softmax(1).to(processes.device)
+    answers = processes.gather({"taught": taught})["taught"][: len(faces)].cpu().numpy()
+    mixed: np.ndarray = (1 - recipe.distill) * faces.targets + recipe.distill * answers
+    return mixed.astype(np.float32)
+
+
+def _load(names: str, class_names: tuple[str, ...], device: torch.device | str) -> list[Any]:
+    networks = []
+    for name in split_names(names):
+        network: Any = load_model(name)
+        known = tuple(network.pretrained_cfg.get("label_names") or ())
+        if known != tuple(class_names):
+            raise RecipeError(
+                f"teacher={name} names the classes {', '.join(known) or '(none)'}, the data "
+                f"{', '.join(class_names)}: they must be the same in the same order."
             )
-            total += torch.from_numpy(logits).double().softmax(1)
-        taught = ((total / len(self.networks)).log() / recipe.temperature).softmax(1).numpy()
-        mixed: np.ndarray = (1 - recipe.distill) * faces.targets + recipe.distill * taught
-        return mixed.astype(np.float32)
+        networks.append(fuse(network).requires_grad_(False).to(device))
+    return networks
 
 
 def _logits(network: Any, x: torch.Tensor) -> torch.Tensor:

@@ -30,7 +30,7 @@ __all__ = [
 DEFAULT_TAG = "ferplus"
 
 #: Fields of a training recipe that say where a run was, and not what it computed: no checkpoint's facts.
-WHERE = ("data", "out", "threads", "workers", "device", "compile")
+WHERE = ("data", "out", "threads", "workers", "device", "compile", "in_memory")
 #: Fields of a recipe that name a network, or a folder with one.
 _NETWORKS = ("init", "teacher")
 

@@ -114,7 +114,7 @@ def main() -> int:
             wrong = different(root / "whole", out)
             left = [path.name for path in out.iterdir() if path.name.startswith(".")]
             print(f"run {i + 1}: killed {kills} times, {len(wrong)} tensors differ, left behind: {left or 'nothing'}")
-            if wrong:
+            if wrong or left:
                 return 1
     return 0
 

@@ -67,5 +67,13 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     out = capsys.readouterr().out
     assert f"mean accuracy over 2 folds: {found['mean_accuracy']} %, standard deviation {found['deviation']}" in out
     assert main(["train", *settings, "--folds", "2"]) != 0
+    out = tmp_path / "recipe"
+    assert main(["train", *settings, f"out={out}", "folds=2"]) == 0
+    assert json.loads((out / "folds.json").read_text()) == found
+    alone = tmp_path / "alone"
+    assert main(["train", *settings, f"out={alone}", "folds=2", "fold=0"]) == 0
+    first = json.loads((alone / "metrics.json").read_text())
+    assert first["accuracy"] == found["runs"][0]["accuracy"] and not (alone / "folds.json").exists()
+    capsys.readouterr()
     assert main(["train", *settings, "--folds", "2", "--resume", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == found

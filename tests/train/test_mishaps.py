@@ -90,6 +90,22 @@ def test_a_full_disk_later_loses_no_finished_epoch(data: Path, tmp_path: Path) -
     assert all(torch.equal(expected[key], found[key]) for key in expected)
 
 
+def test_a_loss_that_is_no_number_in_the_first_epoch(data: Path, tmp_path: Path) -> None:
+    message = last_line(train(data, tmp_path / "run", "lr=1e30", "clip_grad=0", "warmup=0", "sched=none"))
+    assert "in epoch 1, step" in message and "No epoch was finished; lower lr" in message
+
+
+def test_other_rows_are_refused(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    train_here(data, out)
+    (data / "train" / "sad" / "4.png").write_bytes((data / "train" / "sad" / "3.png").read_bytes())
+    try:
+        message = last_line(train(data, out, "--resume"))
+    finally:
+        (data / "train" / "sad" / "4.png").unlink()
+    assert "other training rows" in message and "choose another out=" in message
+
+
 @pytest.mark.parametrize("split", ["train", "validation"])
 def test_a_damaged_image_is_named(data: Path, tmp_path: Path, split: str) -> None:
     broken = data / split / "sad" / "2.png"

@@ -34,12 +34,12 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def test_the_gradients_are_those_of_the_whole_batch(folders: tuple[Path, Path]) -> None:
-    """Network and centres; the losses see features of both processes, or their variances would be others."""
+    """So are centres and a teacher's targets; losses see features of both processes, or variances would be others."""
     one, two = folders
     expected = torch.load(one / "gradients0.pt", weights_only=True)
     for rank in range(2):
         found = torch.load(two / f"gradients{rank}.pt", weights_only=True)
-        assert found.keys() == expected.keys() and len(found) == 8 + 3 + 1  # network, centres, loss
+        assert found.keys() == expected.keys() and len(found) == 8 + 3 + 2  # network, centres, loss, targets
         for name, value in expected.items():
             assert value.any()
             assert (found[name] - value).norm() < 1e-5 * value.norm(), f"{name} of process {rank}"

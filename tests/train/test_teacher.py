@@ -16,8 +16,9 @@ from ferzoo.errors import RecipeError, UnknownNameError
 from ferzoo.labels import FERPLUS
 from ferzoo.train.checkpoint import write_checkpoint
 from ferzoo.train.loop import Run, train
+from ferzoo.train.processes import Processes
 from ferzoo.train.recipe import Recipe
-from ferzoo.train.teacher import Teacher, distillation_loss
+from ferzoo.train.teacher import Teacher, distillation_loss, mixed_targets
 
 CFG = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
 
@@ -96,7 +97,7 @@ def test_a_teacher_asked_once_is_mixed_into_the_targets(tmp_path: Path, flip: fl
     names = f"{tmp_path / '0'} + {tmp_path / '1'}"
     recipe = Recipe(model="test_resnet", teacher=names, distill=0.25, temperature=2.0, flip=flip)
     rows = faces(6, 0)
-    mixed = Teacher(names, CFG, FERPLUS).mixed_targets(rows, recipe)
+    mixed = mixed_targets(rows, recipe, Processes("cpu"))
     x = torch.from_numpy(rows.images)[:, None].float() / 127.5 - 1
     with torch.no_grad():
         views = [x, x.flip(3)] if flip else [x]

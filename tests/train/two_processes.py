@@ -15,11 +15,13 @@ from torch import nn
 from ferzoo.data.faces import Faces
 from ferzoo.labels import FERPLUS
 from ferzoo.train.batches import make_loader
+from ferzoo.train.checkpoint import write_checkpoint
 from ferzoo.train.loop import train
 from ferzoo.train.network import build_network
 from ferzoo.train.objective import Objective
 from ferzoo.train.processes import Processes
 from ferzoo.train.recipe import Recipe
+from ferzoo.train.teacher import mixed_targets
 
 
 class WithoutBatchNorm(nn.Module):
@@ -60,6 +62,18 @@ def faces(count: int, seed: int) -> Faces:
     return Faces(rng.integers(0, 256, (count, 48, 48), dtype=np.uint8), targets, labels, FERPLUS)
 
 
+def taught(out: Path, recipe: Recipe, processes: Processes) -> np.ndarray:
+    """Targets of as many faces as two processes cannot share evenly, mixed with a teacher's."""
+    if processes.is_main:
+        torch.manual_seed(1)
+        teacher = build_network(recipe, 8)
+        cfg = {**teacher.pretrained_cfg, "num_classes": 8, "label_names": FERPLUS}
+        write_checkpoint(out / "teacher", teacher, cfg, {})
+    processes.wait()
+    asking = dataclasses.replace(recipe, teacher=str(out / "teacher"), distill=0.5, distill_once=True)
+    return mixed_targets(faces(7, 2), asking, processes)
+
+
 def main(out: Path) -> None:
     torch.set_num_threads(1)
     recipe = Recipe(
@@ -79,6 +93,7 @@ def main(out: Path) -> None:
     loss.backward()
     parameters = [*model.named_parameters(), *objective.loss.named_parameters()]
     gradients = {name: p.grad for name, p in parameters} | {"loss": loss.detach()}
+    gradients["taught"] = torch.from_numpy(taught(out, recipe, processes))
     torch.save(gradients, out / f"gradients{processes.rank}.pt")
     folder = train(dataclasses.replace(recipe), faces=splits)
     assert (folder / "state.pt").is_file()
