@@ -32,7 +32,7 @@ INTERNAL = {
     "layouts libraries processors rafdb separation",
     "deploy": "bench.turns bench_files bench_gpu bench_networks bench_process bench_runtimes bench_start bench_worker "
     "printed bench_summary.machine bench_summary.percentiles bench_summary.relate bench_summary.remarks export.FACE "
-    "export.LIMIT quiet",
+    "export.LIMIT fast_ablation quiet",
     "hub": "checks client there",
     "losses": "cosine_harmony.FORMS",
     "models": "inputs pools released",
@@ -43,9 +43,9 @@ INTERNAL = {
     "scoring_sources video_output",
     "registry": "bounds config factory.find_registered lookup register.registered register.registered_name",
     "testing": "blocks built_by contract graphs intermediates losses models report robustness subject training",
-    "train": "Recipe TrainPackage ablation batches convergence folds fused.bits fused.dense fused.depthwise "
-    "fused.functions fused.layers fused.loops fused.maps fused.mixconv loss_cost memory network processes recipe.WHERE "
-    "recipe_checks records relabel release sam schedule seeds splits teacher",
+    "train": "Recipe TrainPackage ablation batches convergence evaluate.on_device folds fused.bits fused.dense "
+    "fused.depthwise fused.functions fused.layers fused.loops fused.maps fused.mixconv loss_cost memory network processes "
+    "recipe.WHERE recipe_checks records relabel release sam schedule seeds splits teacher",
     "weights": "blobs files safe",
 }
 #: A name that a page shows, and the options below it.

@@ -46,20 +46,49 @@ def start() -> str:
 
 def scoring() -> str:
     """Images a second from the source to the rows, beside the network alone; a sentence where nothing is recorded."""
-    path = RESULTS / "scoring_rate.json"
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("scoring_rate*.json"))]
+    if not found:
+        return NO_RUN
+    header = (
+        "network",
+        "images",
+        "source to rows, images/s",
+        "network alone, images/s",
+        "ratio",
+        "ratios of the timings",
+    )
+    lines = [
+        (
+            f"`{one['model']}`",
+            one["images"],
+            one["end_to_end"],
+            one["network"],
+            one["ratio"],
+            ", ".join(map(str, one["ratios"])),
+        )
+        for one in found
+    ]
+    commands = []
+    for one in found:
+        options = " ".join(f"--{key} {one[key]}" for key in ("images", "repeats", "threads") if one[key] is not None)
+        commands.append(f"python -m ferzoo.predict.scoring_rate validation.parquet --model {one['model']} {options}")
+    where = f"FERPlus' validation split; {found[0]['workers']} image threads. {_machine(found[0])} The goal is 0.85."
+    table = rows(header, lines, right=range(1, 5))
+    return "\n\n".join([table, where, "\n".join(["```console", *commands, "```"])])
+
+
+def fast_ablation() -> str:
+    """A row for LFNSB-fast as it is and with each choice undone; a sentence where nothing is recorded."""
+    path = RESULTS / "fast_ablation.json"
     if not path.is_file():
         return NO_RUN
-    found = json.loads(path.read_text(encoding="utf-8"))
-    whole = rows(
-        ("network", "images", "source to rows, images/s", "network alone, images/s", "ratio", "goal"),
-        [(f"`{found['model']}`", found["images"], found["end_to_end"], found["network"], found["ratio"], "0.85")],
-        right=range(1, 6),
-    )
-    ratios = ", ".join(map(str, found["ratios"]))
-    command = f"python -m ferzoo.predict.scoring_rate validation.parquet --model {found['model']}"
-    command += f" --images {found['images']} --repeats {found['repeats']}"
-    where = f"FERPlus' validation split on {found['workers']} cores; ratios of the timings: {ratios}."
-    return f"{whole}\n\n{where} The command is `{command}`."
+    result = json.loads(path.read_text(encoding="utf-8"))
+    lines = [
+        (row["what"], f"{row['p50_ms']:.2f}", f"{row['p95_ms']:.2f}", f"{row['ratio']:.2f}") for row in result["rows"]
+    ]
+    table = rows(("`lfnsb_fast`, ONNX Runtime, batch of 1", "p50 ms", "p95 ms", "x"), lines, right=(1, 2, 3))
+    command = f"python -m ferzoo.deploy.fast_ablation --threads {result['threads']} --rounds {result['rounds']}"
+    return f"{table}\n\n{_machine(result)} The command is `{command}`."
 
 
 def _machine(result: Mapping[str, Any]) -> str:
@@ -114,4 +143,10 @@ def _remarks(result: Mapping[str, Any]) -> list[str]:
     return ["\n".join(lines)] if lines else []
 
 
-TABLES: dict[str, Callable[..., str]] = {"bench": bench, "runtimes": runtimes, "scoring": scoring, "start": start}
+TABLES: dict[str, Callable[..., str]] = {
+    "bench": bench,
+    "fast-ablation": fast_ablation,
+    "runtimes": runtimes,
+    "scoring": scoring,
+    "start": start,
+}

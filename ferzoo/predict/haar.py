@@ -34,7 +34,7 @@ class HaarDetector:
 
         Raises:
             MissingExtraError: Without OpenCV 4, which carries the cascade.
-            ValueError: If `min_face` is not positive.
+            OptionError: If `min_face` is not positive.
         """
         if min_face is not None and min_face < 1:
             raise OptionError(f"min_face must be 1 pixel or more, got {min_face}.")

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
+from ..deploy.bench_summary import machine
 from ..errors import FerzooError
 from .scoring_job import Settings
 from .scoring_pipeline import default_workers, predict_items
@@ -78,6 +79,7 @@ def scoring_rate(source: str, settings: Settings, images: int = 1024, repeats: i
         **{name: round(count / statistics.median(taken), 1) for name, taken in times.items()},
         "ratio": round(statistics.median(ratios), 3),
         "ratios": [round(ratio, 3) for ratio in ratios],
+        "machine": machine(),
     }
 
 

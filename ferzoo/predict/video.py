@@ -77,7 +77,26 @@ def follow(
     max_gap: float,
     batch_frames: int | None,
 ) -> Iterator[VideoFrame]:
-    """Find, follow and classify the faces of a video for a predictor; `Predictor.video` says what the rest is."""
+    """Find, follow and classify the faces of a video for a predictor; `Predictor.video` says more of each argument.
+
+    Args:
+        predictor: Finds and classifies them.
+        source: A file's path, a camera's number, an iterable of frames, or what `open_source` gave.
+        fps: Frames a second, or None for what the source says.
+        detect_every: Faces are looked for in each frame of so many, 1 to 100.
+        smoothing: Time constant in seconds of the moving average of the probabilities, 0 or more.
+        max_gap: Seconds after which a lost face comes back as a new track, 0 or more.
+        batch_frames: Frames whose faces are classified together, 1 to 100; None for 8, and for 1 with a camera.
+
+    Returns:
+        An iterator of one `VideoFrame` a frame, in order.
+
+    Raises:
+        VideoError: If the source cannot be opened, has no frames or no frame rate, or too many frames would wait.
+        ImageError: If a frame of an iterable is no image.
+        MissingExtraError: Without OpenCV, for a file or a camera.
+        OptionError: If an argument is out of its range.
+    """
     for name, seconds in (("smoothing", smoothing), ("max_gap", max_gap)):
         if not 0 <= seconds < math.inf:
             raise OptionError(f"{name} must be 0 or more, got {seconds}.")

@@ -55,7 +55,7 @@ def open_source(
     Raises:
         VideoError: If it cannot be opened, or an iterable has no `fps`.
         MissingExtraError: Without OpenCV, for a file or a camera.
-        ValueError: If `fps` is no positive number, or is given for a camera or an opened source.
+        OptionError: If `fps` is no positive number, or is given for a camera or an opened source.
     """
     if fps is not None and not 0 < fps < math.inf:
         raise OptionError(f"fps must be a positive number of frames a second, got {fps}.")
