@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     with progress, notes("bench", progress), ended_cleanly():
         result = bench(
             args.model,
-            args.runtimes.split(",") if args.runtimes else None,
+            [name.strip() for name in args.runtimes.split(",")] if args.runtimes else None,
             batch=args.batch,
             threads=args.threads,
             rounds=args.rounds,

@@ -11,6 +11,8 @@ from .progress import ProgressLine, notes
 from .table import print_json
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from ..train.measured import Measured
 
 __all__ = ["add_arguments", "run"]
@@ -46,8 +48,13 @@ def run(args: argparse.Namespace) -> int:
     from PIL import Image
 
     from ..deploy.export import export
+    from ..deploy.formats import check_export
     from ..predict.images import expand, read_image
+    from ..registry.load import load_model
 
+    # Before faces are read, which takes long where they are a data set.
+    check_export(args.model, args.out, args.format, bool(args.int8))
+    network = load_model(args.model)
     faces = [Image.fromarray(read_image(path)) for pattern in args.faces for path in expand(pattern)]
     progress = ProgressLine()
     with progress, notes("export", progress), data_errors():
@@ -55,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         # Before anything is written: data that cannot be read leaves no file.
         measured = _validation(args, progress) if args.int8 else None
     done = export(
-        args.model,
+        network,
         args.out,
         args.format,
         preprocess=args.preprocess,
@@ -65,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         faces=faces,
         int8=calibration,
     )
-    accuracy = _accuracies(args, measured) if measured else {}
+    accuracy = _accuracies(args, network, measured) if measured else {}
     if args.json:
         print_json({**done.to_dict(), **accuracy})
         return 0
@@ -102,12 +109,12 @@ def _validation(args: argparse.Namespace, progress: ProgressLine) -> Measured:
     return read_measured(args.int8, args.dataset, "validation", compare_with_train=False, progress=progress)
 
 
-def _accuracies(args: argparse.Namespace, measured: Measured) -> dict[str, float]:
+def _accuracies(args: argparse.Namespace, network: nn.Module, measured: Measured) -> dict[str, float]:
     """Accuracy in percent of the network and of the int8 file."""
     from ..train.evaluate import evaluate
 
     progress = ProgressLine()
     with progress, notes("export", progress), data_errors():
-        before = evaluate(args.model, measured, size=args.size, progress=progress)
+        before = evaluate(network, measured, size=args.size, progress=progress)
         after = evaluate(args.out, measured, progress=progress)
     return {"accuracy_float32": before["accuracy"], "accuracy_int8": after["accuracy"]}

@@ -19,9 +19,8 @@ from .. import __version__
 from ..data.transforms import eval_transform
 from ..errors import FerzooError, first_line
 from ..registry.config import SOURCES
-from ..registry.exported import is_exported
 from ..registry.load import load_model, wants_grey
-from .formats import FORMATS, Run, format_of
+from .formats import FORMATS, Run, check_export
 from .fuse import fold
 from .quantize import LEAST_AGREEMENT, check_faces, quantize
 from .whole import Whole
@@ -102,22 +101,18 @@ def export(
 
     Raises:
         MissingExtraError: If a package that the format needs is not installed.
-        FerzooError: If the suffix is unknown, the network cannot be exported, or the file gives something else; says
-            how much.
+        FerzooError: If the suffix is unknown, no file can be written there, the network cannot be exported, or the
+            file gives something else; says how much.
 
     Examples:
         >>> ferzoo.export("lfnsb", "lfnsb.onnx").relative < 1e-3  # doctest: +SKIP
         True
     """
     path = Path(path).expanduser()
-    kind = format_of(path, format)
+    kind = check_export(model, path, format, int8 is not None)
     calibration = None if int8 is None else list(int8)
     if calibration is not None:
-        if kind != "onnx":
-            raise FerzooError(f"int8 is for ONNX files: {path} is of the format {kind}.")
         check_faces(len(calibration))
-    if is_exported(model):
-        raise FerzooError(f"{model} is exported already: name the network that it was made from.")
     network: Any = model if isinstance(model, nn.Module) else load_model(model)
     cfg = dict(getattr(network, "pretrained_cfg", None) or {})
     if missing := [key for key in ("input_size", "mean", "std") if not cfg.get(key)]:

@@ -39,7 +39,7 @@ def _prelu(network: Any) -> nn.Module:
     network.stem[1] = nn.PReLU(network.stem[0].c.out_channels)
     for module in network.modules():
         if isinstance(module, FusedBottleneck | RepBottleneck):
-            module.act = nn.PReLU(module.expand.c.out_channels)
+            setattr(module, "act", nn.PReLU(module.expand.c.out_channels))  # noqa: B010 (its type is that of ReLU)
     return network
 
 

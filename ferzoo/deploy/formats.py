@@ -1,8 +1,9 @@
-"""The file formats that a network is exported to: how each is written, and how it is run to see that it is right."""
+"""The file formats that a network is exported to: what is checked, how each is written, and how run to compare."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,11 @@ import torch
 from torch import nn
 
 from ..errors import FerzooError, MissingExtraError, UnknownNameError
-from ..registry.exported import METADATA, OnnxFile
+from ..registry.exported import METADATA, OnnxFile, is_exported
 from .fuse import fold, fuse, fuse_for_onnxruntime, fuse_for_openvino
 from .quiet import quietly
 
-__all__ = ["FORMATS", "OPSET", "Format", "format_of"]
+__all__ = ["FORMATS", "OPSET", "Format", "check_export", "check_target", "format_of"]
 
 #: ONNX operator set of an exported file.
 OPSET = 18
@@ -46,10 +47,8 @@ class Format:
 
 def _dynamic(example: torch.Tensor) -> dict[int, Any]:
     """Any batch; any height and width, too, for pictures."""
-    dims: dict[int, Any] = {0: torch.export.Dim("batch", min=1, max=4096)}
-    if example.dtype == torch.uint8:
-        dims |= {1: torch.export.Dim("height", min=8, max=16384), 2: torch.export.Dim("width", min=8, max=16384)}
-    return dims
+    names = ("batch", "height", "width") if example.dtype == torch.uint8 else ("batch",)
+    return {axis: torch.export.Dim(name, min=1) for axis, name in enumerate(names)}
 
 
 def _program(model: nn.Module, example: torch.Tensor) -> Any:
@@ -113,9 +112,24 @@ def _write_openvino(model: nn.Module, example: torch.Tensor, path: Path, facts: 
     middle = path.with_suffix(".onnx")
     _write_onnx(model, example, middle, facts)
     network = openvino.convert_model(middle)
+    _resize_as_pillow(network)
     network.set_rt_info(json.dumps(facts), METADATA)
     openvino.save_model(network, path, compress_to_fp16=False)
     middle.unlink()
+
+
+def _resize_as_pillow(network: Any) -> None:
+    """Give the resizing of pictures OpenVINO's modes for it: in that which ONNX's becomes, antialias has no effect."""
+    from openvino import opset11
+
+    modes = {"cubic": "bicubic_pillow", "linear": "bilinear_pillow", "linear_onnx": "bilinear_pillow"}
+    for node in network.get_ordered_ops():
+        has = node.get_attributes() if node.get_type_name() == "Interpolate" else {}
+        if has.get("antialias"):
+            mode, by = modes[has["mode"]], has["shape_calculation_mode"]
+            x, size, axes = (*node.input_values(), None)[:3]
+            resized = opset11.interpolate(x, size, mode, by, axes=axes, cube_coeff=has["cube_coeff"])
+            node.output(0).replace(resized.output(0))
 
 
 def _load_openvino(path: Path) -> Run:
@@ -191,3 +205,47 @@ def format_of(path: Path, name: str | None = None) -> str:
     if path.suffix.lower() != FORMATS[name].suffix:
         raise FerzooError(f"{path}: a file of the format {name} ends in {FORMATS[name].suffix}.")
     return name
+
+
+def check_export(model: Any, path: str | os.PathLike[str], name: str | None = None, int8: bool = False) -> str:
+    """Check what can be checked at once.
+
+    Args:
+        model: As `ferzoo.export` takes it; whether there is such a network is not looked up.
+        path: Where the export goes.
+        name: The format by name; None for that of the suffix.
+        int8: Whether the file is to be in int8.
+
+    Returns:
+        Name of the format, a key of `FORMATS`.
+
+    Raises:
+        UnknownNameError: If there is no such format.
+        FerzooError: If the suffix is unknown or not that of the format, int8 is asked of another format than ONNX, the
+            model is an export itself, or no file can be written there.
+    """
+    path = Path(path).expanduser()
+    kind = format_of(path, name)
+    if int8 and kind != "onnx":
+        raise FerzooError(f"int8 is for ONNX files: {path} is of the format {kind}.")
+    if is_exported(model):
+        raise FerzooError(f"{model} is exported already: name the network that it was made from.")
+    check_target(path)
+    if kind == "openvino":
+        check_target(path.with_suffix(".bin"))
+    return kind
+
+
+def check_target(path: Path) -> None:
+    """Check that a file can be written; its folder need not be there.
+
+    Raises:
+        FerzooError: If it cannot.
+    """
+    if path.is_dir():
+        raise FerzooError(f"{path} is a folder: give the path of a file.")
+    folder = next((each for each in path.parents if os.path.lexists(each)), path.parent)
+    if not folder.is_dir():
+        raise FerzooError(f"{path} cannot be written: {folder} is no folder. Choose another place.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise FerzooError(f"{path} cannot be written: {folder} does not allow it. Choose another place.")

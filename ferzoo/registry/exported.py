@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,39 @@ import numpy as np
 
 from ..errors import CheckpointError, MissingExtraError, WeightsNotFoundError, first_line
 
-__all__ = ["METADATA", "OnnxFile", "is_exported"]
+__all__ = ["METADATA", "OPENED_BY", "OnnxFile", "is_exported", "refuse_other_exports"]
 
 #: Key of an ONNX file's metadata under which its facts stand, as JSON.
 METADATA = "ferzoo"
+#: What opens the exports that ferzoo does not run, by their suffixes.
+OPENED_BY = {
+    ".xml": "OpenVINO (openvino.Core().compile_model)",
+    ".pt": "torch.jit.load",
+    ".pt2": "torch.export.load, or torch._inductor.aoti_load_package where its format is aotinductor",
+}
 
 
 def is_exported(source: Any) -> bool:
     """Whether this names an ONNX file."""
     return isinstance(source, str | os.PathLike) and os.fspath(source).lower().endswith(".onnx")
+
+
+def refuse_other_exports(source: str | os.PathLike[str]) -> None:
+    """Refuse a file of another format than ONNX that `ferzoo.export` writes, by its suffix.
+
+    Args:
+        source: What a network is asked for by; a folder and a name with a prefix, as ``"hf-hub:"``, pass.
+
+    Raises:
+        CheckpointError: If it names such a file; says what opens it.
+    """
+    name = os.fspath(source)
+    suffix = Path(name).suffix.lower()
+    if suffix in OPENED_BY and not re.match("[A-Za-z][A-Za-z_-]+:", name) and not os.path.isdir(name):
+        raise CheckpointError(
+            f"{name} cannot be opened here: of exported files ferzoo runs .onnx alone. Open an export that ends in "
+            f"{suffix} with {OPENED_BY[suffix]}; or name the network that it was made from, or export that to .onnx."
+        )
 
 
 class OnnxFile:

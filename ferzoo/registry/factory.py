@@ -115,6 +115,8 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
     """
     import timm
 
+    from .exported import refuse_other_exports
+
     refuse_pickled_sources(kwargs)
     where = {key: kwargs.pop(key) for key in ("cache_dir", "local_files_only") if key in kwargs}
     if is_hub_name(name):
@@ -127,6 +129,7 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
         name = rest
     if ":" in name:
         raise UnknownNameError("source", source, (), "Names are NAME, timm:NAME, hf-hub:ORG/REPO or local-dir:FOLDER.")
+    refuse_other_exports(name)
     if hint := hub_hint(name):
         raise UnknownNameError("model", name, (), hint)
     architecture, _, tag = name.partition(".")

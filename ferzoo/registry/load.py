@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ..errors import CheckpointError, FerzooError
-from .exported import OnnxFile, is_exported
+from .exported import OnnxFile, is_exported, refuse_other_exports
 from .factory import create_model, list_models
 from .folder import create_from_folder
 
@@ -65,10 +65,12 @@ def load_model(name: str | os.PathLike[str]) -> nn.Module:
 
     Raises:
         UnknownNameError: If there is no such model; names the nearest.
-        CheckpointError: If there are no weights, or they are damaged or do not fit.
+        CheckpointError: If there are no weights, they are damaged or do not fit, or it is an export of another format
+            than ONNX.
     """
     if is_exported(name):
         return OnnxModule(name)
+    refuse_other_exports(name)
     if is_folder(name):
         return create_from_folder(Path(name).expanduser())
     name = os.fspath(name)

@@ -64,6 +64,11 @@ def test_the_table(asked: list[Any], capsys: pytest.CaptureFixture[str]) -> None
     assert "batch of 2, 1 CPU thread, 60 rounds of 3 runs each" in out and "A processor" in out
 
 
+def test_runtimes_may_stand_apart(asked: list[Any]) -> None:
+    assert main(["bench", "lanmsff", "--runtimes", " onnx, eager ,compiled"]) == 0
+    assert asked[0][1] == ["onnx", "eager", "compiled"]
+
+
 def test_json_and_drawing(asked: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "plot.svg"
     assert main(["bench", "lanmsff", "--json", "--plot", str(path)]) == 0

@@ -68,3 +68,26 @@ def test_data_that_cannot_be_read_leaves_no_file(
     out = tmp_path / "net.onnx"
     assert main(["export", "lanmsff", str(out), "--int8", str(tmp_path / "data"), "--dataset", "folder"]) == 2
     assert "validation" in capsys.readouterr().err and not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "out", "message"),
+    [
+        ("lanmsff", "net.xml", "int8 is for ONNX files"),
+        ("lanmsff", "net.txt", "the suffix says the format"),
+        ("lanmsff", "", "is a folder"),
+        ("lanmsf", "net.onnx", "Did you mean 'lanmsff'"),
+        ("net.pt", "net.onnx", "with torch.jit.load"),
+        ("other.onnx", "net.onnx", "is exported already"),
+    ],
+)
+def test_what_is_wrong_is_said_before_the_data_is_read(
+    model: str, out: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / out
+    if not out:
+        target = tmp_path / "net.onnx"
+        target.mkdir()
+    assert main(["export", model, str(target), "--int8", str(tmp_path / "nowhere")]) == 2
+    said = capsys.readouterr().err
+    assert message in said and "nowhere" not in said
