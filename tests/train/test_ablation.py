@@ -97,9 +97,9 @@ def test_every_arm_has_the_same_start_and_batches(
     batches: list[torch.Tensor] = []
     plain = Objective.__call__
 
-    def spy(self: Objective, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def spy(self: Objective, images: torch.Tensor, targets: torch.Tensor, taught: None) -> torch.Tensor:
         batches.append(images.clone())
-        return plain(self, images, targets)
+        return plain(self, images, targets, taught)
 
     monkeypatch.setattr(Objective, "__call__", spy)
     starts, seen = {}, {}
