@@ -18,7 +18,7 @@ class FusedBottleneck(nn.Module):
     """3x3 Conv2d_BN to the hidden width, ReLU, linear 1x1 Conv2d_BN; adds its input where shapes allow.
 
     A dense 3x3 convolution does in one operation what a 1x1 and a depthwise one do in two, at more arithmetic.
-    Where the width is small, runtimes take less time for it.
+    Which is quicker depends on width, map and runtime.
     Shape: (N, in_chs, H, W) to (N, out_chs, ceil(H / stride), ceil(W / stride)).
 
     Args:
