@@ -14,7 +14,7 @@ from noise import faces
 import ferzoo
 from ferzoo.errors import RecipeError, UnknownNameError
 from ferzoo.labels import FERPLUS
-from ferzoo.train.checkpoint import write_checkpoint
+from ferzoo.train.checkpoint import load_state, write_checkpoint
 from ferzoo.train.loop import Run, train
 from ferzoo.train.processes import Processes
 from ferzoo.train.recipe import Recipe
@@ -118,7 +118,7 @@ def test_a_run_whose_teacher_is_asked_once_resumes_with_its_answers(tmp_path: Pa
     assert list(run.step_epoch()["terms"]) == ["ce"]
     assert not np.allclose(run.faces.targets, splits["train"].targets, atol=0.05)
     stopped = train(run.recipe, resume=True, faces=splits)
-    first, second = (torch.load(folder / "state.pt")["model"] for folder in (whole, stopped))
+    first, second = (load_state(folder / "state.pt")["model"] for folder in (whole, stopped))
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
