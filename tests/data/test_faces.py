@@ -156,18 +156,22 @@ def test_train_transform_without_chance_only_resizes() -> None:
     assert (torch.minimum(plain, mirrored) < 0.1).all()
 
 
+@pytest.mark.parametrize("size", [32, 40, 48, 64, 112])
 @pytest.mark.parametrize(("channels", "grayscale"), [(1, True), (3, True), (3, False)])
-@pytest.mark.parametrize("shape", [(48, 48), (50, 44, 3)])
-def test_train_transform_is_that_of_torchvision(channels: int, grayscale: bool, shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("shape", [(48, 48), (48, 48, 3), (50, 44, 3)])
+def test_train_transform_is_that_of_torchvision(
+    size: int, channels: int, grayscale: bool, shape: tuple[int, ...]
+) -> None:
+    """Twelve pixels of margin for faces of about 48 px, and nothing reduced first, whatever the input's size."""
     mean, std = (0.5, 0.4, 0.3)[:channels], (0.2, 0.3, 0.4)[:channels]
-    transform = train_transform({"input_size": (channels, 40, 40), "mean": mean, "std": std}, 40, grayscale=grayscale)
+    transform = train_transform({"input_size": (channels, 40, 40), "mean": mean, "std": std}, size, grayscale=grayscale)
     reference = T.Compose(
         [
             T.RandomHorizontalFlip(0.5),
             T.Pad(12, padding_mode="edge"),
             T.RandomAffine(15, (0.05, 0.05), (0.85, 1.15), interpolation=T.InterpolationMode.BILINEAR),
             lambda image: image.crop((12, 12, image.width - 12, image.height - 12)),
-            T.Resize((40, 40), T.InterpolationMode.BICUBIC),
+            T.Resize((size, size), T.InterpolationMode.BICUBIC),
             T.Grayscale(channels) if grayscale else lambda image: image.convert("RGB"),
             T.ToTensor(),
             T.Normalize(mean, std),
