@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 __all__ = [
     "CheckpointError",
@@ -182,3 +184,20 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     """
     by_lower = {k.lower(): k for k in known}
     return [by_lower[k] for k in difflib.get_close_matches(name.lower(), by_lower, n=count, cutoff=0.5)]
+
+
+@contextmanager
+def reworded(words: Mapping[str, str]) -> Iterator[None]:
+    """Within it, errors about data and names say what the user wrote, not the arguments of a function.
+
+    Args:
+        words: From a regular expression of what a message says to what stands in its place.
+    """
+    try:
+        yield
+    except (DataError, UnknownNameError) as error:
+        text = str(error)
+        for said, written in words.items():
+            text = re.sub(said, written, text)
+        error.args = (text,)
+        raise

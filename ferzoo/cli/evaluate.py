@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from ..errors import reworded
 from .numbers import whole_number
 from .progress import ProgressLine, notes
 from .table import print_json, print_table
@@ -86,23 +85,14 @@ def reading(args: argparse.Namespace) -> dict[str, bool]:
     }
 
 
-@contextmanager
-def data_errors(*options: str) -> Iterator[None]:
+def data_errors(*options: str) -> AbstractContextManager[None]:
     """Errors about data name the command's options, not the arguments of the function.
 
     Args:
         *options: Arguments that the command has an option of the same name for.
     """
-    from ..errors import DataError, UnknownNameError
-
-    try:
-        yield
-    except (DataError, UnknownNameError) as error:
-        text = str(error).replace("strict=False", "--partial").replace("skip_damaged=True", "--skip-damaged")
-        for option in options:
-            text = re.sub(rf"\bby {option}='(\w+)'", rf"by --{option} \1", text)
-        error.args = (text,)
-        raise
+    words = {"strict=False": "--partial", "skip_damaged=True": "--skip-damaged"}
+    return reworded(words | {rf"\bby {option}='(\w+)'": rf"by --{option} \1" for option in options})
 
 
 def prepare(threads: int | None) -> None:

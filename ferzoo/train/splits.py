@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 
 from ..data.faces import Faces
-from ..errors import DataError, RecipeError, UnknownNameError
+from ..errors import DataError, RecipeError, UnknownNameError, reworded
 from .folds import fold_rows
 from .recipe import Recipe
 
@@ -18,23 +15,11 @@ __all__ = ["read_splits"]
 _KEYS = {
     "strict=False": "strict=false",
     "skip_damaged=True": "skip_damaged=true",
-    "columns=(image, label)": "columns=[image, label]",
+    r"columns=\(image, label\)": "columns=[image, label]",
 }
 
 
-@contextmanager
-def _recipe_keys() -> Iterator[None]:
-    """Errors about data name the recipe's keys, not the arguments of a function."""
-    try:
-        yield
-    except DataError as error:
-        text = str(error)
-        for argument, written in _KEYS.items():
-            text = text.replace(argument, written)
-        raise DataError(text) from error
-
-
-@_recipe_keys()
+@reworded(_KEYS)
 def read_splits(recipe: Recipe, faces: dict[str, Faces] | None = None) -> tuple[Faces, Faces]:
     """Training and validation rows of a recipe, decoded where it says so and they fit.
 
