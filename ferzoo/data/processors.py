@@ -1,10 +1,24 @@
-"""The processors that there are for work in parallel."""
+"""The processors that there are for work in parallel, and how the system names them."""
 
 from __future__ import annotations
 
 import os
+import platform
+from pathlib import Path
 
-__all__ = ["usable_cores"]
+__all__ = ["processor", "usable_cores"]
+
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+def processor() -> str:
+    """The processor's model as the system names it, ``"Intel(R) Xeon(R) Platinum 8481C CPU"``; else its kind."""
+    try:
+        lines = _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # no Linux
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, "") or platform.processor() or platform.machine()
 
 
 def usable_cores() -> int:

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from ..data.processors import processor
 from ..weights.files import write_atomically
 
 __all__ = ["environment", "flat", "write_history_csv", "write_tensorboard"]
@@ -29,7 +30,6 @@ _VARIABLES = (
     "CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE", "PYTORCH_ALLOC_CONF",
     "PYTORCH_CUDA_ALLOC_CONF", "WORLD_SIZE",
 )  # fmt: skip
-_CPUINFO = Path("/proc/cpuinfo")
 
 
 def environment() -> dict[str, Any]:
@@ -61,16 +61,6 @@ def environment() -> dict[str, Any]:
         "git": git_revision(Path(__file__).parent),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
     }
-
-
-def processor() -> str:
-    """The processor's model as the system names it, ``"Intel(R) Xeon(R) Platinum 8481C CPU"``; else its kind."""
-    try:
-        lines = _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:  # no Linux
-        lines = []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, "") or platform.processor() or platform.machine()
 
 
 def git_revision(folder: Path) -> str:

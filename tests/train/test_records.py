@@ -13,10 +13,11 @@ import torch
 from noise import faces
 
 import ferzoo
-from ferzoo.train import records
+from ferzoo.data import processors
+from ferzoo.data.processors import processor
 from ferzoo.train.loop import train
 from ferzoo.train.recipe import Recipe
-from ferzoo.train.records import environment, git_revision, processor
+from ferzoo.train.records import environment, git_revision
 
 
 def git(folder: Path, *command: str) -> str:
@@ -70,7 +71,7 @@ def test_the_libraries_of_a_gpu_are_named(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_the_processor_is_named_by_its_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cpuinfo = tmp_path / "cpuinfo"
-    monkeypatch.setattr(records, "_CPUINFO", cpuinfo)
+    monkeypatch.setattr(processors, "_CPUINFO", cpuinfo)
     assert processor()  # where there is no such file
     cpuinfo.write_text("processor\t: 0\nmodel\t\t: 143\nmodel name\t: A CPU: 2 GHz\nflags\t: a b\nmodel name\t: B\n")
     assert processor() == environment()["processor"] == "A CPU: 2 GHz"
