@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -57,11 +58,13 @@ class Network:
         if embedding and not (hasattr(self.model, "forward_features") and hasattr(self.model, "forward_head")):
             raise OptionError(f"embedding=True needs a network with forward_features and forward_head: {_name(model)}.")
         self._move(device, dtype)
+        self._given = isinstance(model, nn.Module)
+
+    @cached_property
+    def fast(self) -> Any:
+        """What computes: a network that somebody gave may still change, another is fused, where that was measured."""
         like = next(self.model.parameters(), torch.empty(0))
-        #: What computes: a network that somebody gave may still change, another is fused, where that was measured.
-        self.fast: Any = self.model
-        if not isinstance(model, nn.Module) and like.device.type == "cpu":
-            self.fast = fuse(self.model)
+        return self.model if self._given or like.device.type != "cpu" else fuse(self.model)
 
     def _move(self, device: str | torch.device | None, dtype: str | torch.dtype | None) -> None:
         kind = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
