@@ -23,6 +23,8 @@ __all__ = ["FORMATS", "OPSET", "Format", "check_export", "check_target", "format
 OPSET = 18
 #: Loggers of the exporters, which note much on their own inside.
 _EXPORTERS = ("torch.onnx", "torch.export", "torch._export", "onnxscript")
+#: Batch, and height or width of a picture, in an exported file; torch 2.6 needs a bound.
+LARGEST = 2**31 - 1
 Run = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -48,7 +50,7 @@ class Format:
 def _dynamic(example: torch.Tensor) -> dict[int, Any]:
     """Any batch; any height and width, too, for pictures."""
     names = ("batch", "height", "width") if example.dtype == torch.uint8 else ("batch",)
-    return {axis: torch.export.Dim(name, min=1) for axis, name in enumerate(names)}
+    return {axis: torch.export.Dim(name, min=1, max=LARGEST) for axis, name in enumerate(names)}
 
 
 def _program(model: nn.Module, example: torch.Tensor) -> Any:
