@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import threading
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -24,6 +25,21 @@ _CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
+#: torch.fx replaces `nn.Module.__call__` while it traces: two at once would put back the wrong one.
+_tracing = threading.Lock()
+
+
+class _Tracer(torch.fx.Tracer):
+    """torch.fx's tracer, which leaves alone the modules that other threads call meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = threading.get_ident()
+
+    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
+        if threading.get_ident() != self._thread:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
 
 
 def fuse(model: ModuleT) -> ModuleT:
@@ -128,7 +144,8 @@ def _fold_rep_dw(block: RepVggDw) -> nn.Conv2d:
 def _pairs(model: nn.Module) -> list[tuple[str, str]]:
     """Names of layers and of the BatchNorms that take nothing but their output."""
     try:
-        graph = torch.fx.symbolic_trace(model).graph
+        with _tracing:
+            graph = _Tracer().trace(model)
     except Exception as error:  # a forward that depends on data can fail in any way
         return _pairs_inside(model, error)
     modules = dict(model.named_modules())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -159,3 +161,28 @@ def test_foreign_modules(module: type[nn.Module], norms_left: int, caplog: pytes
         assert relative(model(x), fused(x)) < 1e-5
     assert ("Wrapper cannot be traced" in caplog.text) is (module is Wrapper)
     assert sum(isinstance(m, nn.BatchNorm2d) for m in fused.modules()) == norms_left
+
+
+def test_other_threads_compute_while_a_network_is_fused(shrunk) -> None:
+    """torch.fx takes over the calls of all modules while it traces, which is for the tracing thread alone."""
+    network, other = ferzoo.create_model("lfnsb").eval(), nn.Sequential(nn.Linear(3, 3), nn.ReLU())
+    x, call, done = torch.randn(2, 3), nn.Module.__call__, threading.Event()
+
+    def compute() -> int:
+        count = 0
+        with torch.no_grad():
+            while not done.is_set():
+                other(x)
+                count += 1
+        return count
+
+    with ThreadPoolExecutor(3) as pool:
+        computing = pool.submit(compute)
+        fusing = [pool.submit(ferzoo.fuse, network) for _ in range(4)]
+        try:
+            fused = [each.result() for each in fusing]
+        finally:
+            done.set()
+        assert computing.result() > 0
+    assert nn.Module.__call__ is call
+    assert not [m for each in fused for m in each.modules() if isinstance(m, NORMS)]

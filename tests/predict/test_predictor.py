@@ -33,6 +33,17 @@ def test_scores_of_a_whole_image(colours) -> None:
     assert face.embedding is None and face.landmarks is None
 
 
+@pytest.mark.parametrize("name", ["lfnsb", "lanmsff"])
+def test_a_network_by_name_computes_fused_and_a_given_one_as_it_is(name: str) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    given, named = Predictor(load_model(name), detect=False), Predictor(name, detect=False)
+    (a,), (b,) = given(image), named(image)
+    assert list(a.scores.values()) == pytest.approx(list(b.scores.values()), abs=1e-4)
+    assert given.network.fast is given.network.model
+    norms = [m for m in named.network.fast.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert named.network.fast is not named.network.model and not norms
+
+
 @pytest.mark.parametrize("kind", ["path", "string", "pil", "array"])
 def test_one_image_gives_one_list(colours, tmp_path, kind) -> None:
     path = tmp_path / "blue.png"
