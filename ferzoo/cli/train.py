@@ -49,8 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from ..train.processes import is_first_process
 
     # A recipe that names a fold trains that one alone.
-    one = recipe.fold or any(item.startswith("fold=") for item in args.recipe)
-    folds = args.folds or (0 if one else recipe.folds)
+    folds = args.folds or (recipe.folds if recipe.fold < 0 else 0)
     _advise(recipe.device)
     try:
         if folds:

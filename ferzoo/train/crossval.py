@@ -10,7 +10,7 @@ from typing import Any
 
 from ..data.faces import Faces
 from ..errors import CheckpointError
-from .checkpoint import write_json
+from .checkpoint import clear_unfinished, write_json
 from .loop import train
 from .processes import is_first_process
 from .recipe import Recipe
@@ -38,8 +38,10 @@ def cross_validate(recipe: Recipe, folds: int, resume: bool = False, faces: dict
         RecipeError: If `folds` is below 2.
     """
     out = Path(recipe.out)
-    if not resume and (out / "fold0").exists():
+    if not resume and any(out.glob("fold*/state.pt")):
         raise CheckpointError(f"{out} already holds folds: continue them with --resume, or choose another out=.")
+    if is_first_process():
+        clear_unfinished(out)
     rows: list[dict[str, Any]] = []
     for fold in range(folds):
         folder = out / f"fold{fold}"

@@ -33,7 +33,7 @@ class Recipe:
         unseen: Measure also on the validation rows whose image is not among the training rows.
             False where hashing every image takes too long.
         folds: Cross-validation: this many folds of the training split, 0 for none; the validation split is not used.
-        fold: The fold that validates, from 0.
+        fold: The fold that validates, from 0, in a run of this fold alone; -1 for each in turn.
         out: Folder of the run: checkpoint, metrics, log and the state to resume from.
         init: Weights to start from, a name with a tag or a checkpoint folder; the head starts afresh where it is
             another or of another size (`lfn` from `lfnsb.ferplus`). Those of a backbone alone,
@@ -106,7 +106,7 @@ class Recipe:
     in_memory: bool = True
     unseen: bool = True
     folds: int = 0
-    fold: int = 0
+    fold: int = -1
     out: str = "runs/lfnsb"
     init: str = ""
     model_kwargs: dict[str, Any] = field(default_factory=dict)

@@ -16,7 +16,7 @@ BALANCES = ("none", "sampler", "weights")
 _POSITIVE = ("epochs", "batch_size", "lr", "temperature")
 _NOT_NEGATIVE = (
     "threads", "workers", "limit", "weight_decay", "clip_grad", "rotation", "mixup", "cutmix", "flood", "sam",
-    "patience", "folds", "fold", "relabel",
+    "patience", "folds", "relabel",
 )  # fmt: skip
 _FRACTIONS = ("flip", "erasing", "warmup", "translation", "distill", "relabel_margin")
 _CHOICES = {"sched": SCHEDULES, "balance": BALANCES}
@@ -109,8 +109,11 @@ def check_ranges(recipe: Any) -> None:
             close = nearest(value, choices)
             offer = f" Did you mean {' or '.join(close)}?" if close else ""
             raise RecipeError(f"{key} must be one of {', '.join(choices)}, got {value!r}.{offer}")
-    if recipe.folds == 1 or (recipe.folds and recipe.fold >= recipe.folds):
-        raise RecipeError(f"folds must be 2 or more and fold below it, got folds={recipe.folds}, fold={recipe.fold}.")
+    if recipe.folds == 1 or not -1 <= recipe.fold < (recipe.folds or 1):
+        raise RecipeError(
+            f"folds must be 2 or more and fold below it, or -1 for each in turn; got folds={recipe.folds}, "
+            f"fold={recipe.fold}."
+        )
     if (recipe.mixup or recipe.cutmix) and not recipe.soft:
         raise RecipeError("mixup and cutmix mix labels, which need soft=true.")
     if recipe.distill_once and not (recipe.teacher and recipe.soft):

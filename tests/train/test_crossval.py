@@ -70,6 +70,15 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     out = tmp_path / "recipe"
     assert main(["train", *settings, f"out={out}", "folds=2"]) == 0
     assert json.loads((out / "folds.json").read_text()) == found
+    (tmp_path / "begun" / "fold0").mkdir(parents=True)
+    (tmp_path / "begun" / "fold0" / "recipe.json").write_text("{}")  # stopped in the first epoch
+    (tmp_path / "begun" / ".folds.json.part").write_text("{")
+    assert main(["train", *settings, f"out={tmp_path / 'begun'}", "--folds", "2"]) == 0
+    assert sorted(p.name for p in (tmp_path / "begun").iterdir()) == ["fold0", "fold1", "folds.json"]
+    kept = (tmp_path / "run" / "fold0" / "model.safetensors").stat().st_mtime_ns
+    assert main(["train", str(tmp_path / "run" / "fold0" / "recipe.json"), "--resume"]) == 0
+    assert (tmp_path / "run" / "fold0" / "model.safetensors").stat().st_mtime_ns == kept
+    assert not (tmp_path / "run" / "fold0" / "fold0").exists()
     alone = tmp_path / "alone"
     assert main(["train", *settings, f"out={alone}", "folds=2", "fold=0"]) == 0
     first = json.loads((alone / "metrics.json").read_text())

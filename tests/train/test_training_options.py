@@ -218,8 +218,11 @@ def test_folds_part_the_training_rows(splits: dict[str, Faces]) -> None:
     assert sorted(seen) == sorted(splits["train"].digests())
     for train_rows, validation in parts:
         assert len(train_rows) + len(validation) == 24 and validation.unseen(train_rows).all()
-    with pytest.raises(RecipeError, match="folds must be 2 or more and fold below it, got folds=3, fold=3"):
-        recipe(folds=3, fold=3)
+    for folds, fold in ((3, 3), (1, 0), (3, -2), (0, 2)):
+        with pytest.raises(RecipeError, match=f"or -1 for each in turn; got folds={folds}, fold={fold}"):
+            recipe(folds=folds, fold=fold)
+    with pytest.raises(RecipeError, match="Of folds=3 one validates: set fold"):
+        read_splits(recipe(folds=3), splits)
 
 
 def test_colours_stay_where_the_recipe_wants_them(tmp_path: Path) -> None:
