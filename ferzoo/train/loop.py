@@ -107,7 +107,7 @@ class Run:
             self.faces = replace(self.faces, labels=state["labels"].numpy())
         if "targets" in state:
             self.faces = replace(self.faces, targets=state["targets"].numpy())
-        if "unseen" in state:
+        if "unseen" in state and self.recipe.unseen and state.get("measured") == digest(self.validation):
             self.unseen = state["unseen"].numpy()
         self.epoch, self.history = state["epoch"], state["history"]
 
@@ -129,7 +129,7 @@ class Run:
         if self.recipe.distill_once:
             state["targets"] = torch.from_numpy(self.faces.targets)
         if self.unseen is not None:
-            state["unseen"] = torch.from_numpy(self.unseen)
+            state["unseen"], state["measured"] = torch.from_numpy(self.unseen), digest(self.validation)
         save_state(self.folder / "state.pt", state)
 
     def _epoch(self) -> dict[str, Any]:

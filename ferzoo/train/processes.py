@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -16,6 +17,10 @@ from torch.utils.data import DataLoader
 from ..errors import MissingExtraError, RecipeError
 
 __all__ = ["Processes", "is_first_process"]
+
+
+#: How long the processes wait for one that does something alone, as hashing a data set's images.
+PATIENCE = timedelta(hours=6)
 
 
 class _AllGather(torch.autograd.Function):
@@ -60,6 +65,7 @@ class Processes:
         """
         try:
             from accelerate import Accelerator, DataLoaderConfiguration, DistributedDataParallelKwargs
+            from accelerate.utils import InitProcessGroupKwargs
         except ImportError:
             raise MissingExtraError("Training", "train") from None
         if device not in ("auto", "cpu", "cuda"):
@@ -73,7 +79,7 @@ class Processes:
             cpu=alone or device == "cpu",
             mixed_precision="no",  # the loop's own autocast
             dataloader_config=DataLoaderConfiguration(split_batches=True, non_blocking=True),
-            kwargs_handlers=[self._parallel],
+            kwargs_handlers=[self._parallel, InitProcessGroupKwargs(timeout=PATIENCE)],
         )
         self.device = self._accelerator.device
         if alone and device != "cpu" and torch.cuda.is_available():

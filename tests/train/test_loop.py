@@ -76,6 +76,18 @@ def test_resumed_run_ends_in_the_same_weights(whole: Path, tmp_path: Path, split
     assert all(torch.equal(best[k], again[k]) for k in best)
 
 
+def test_unseen_rows_are_kept_for_the_rows_that_they_are_of(tmp_path: Path, splits: dict[str, Faces]) -> None:
+    Run(recipe(tmp_path), splits).step_epoch()
+    kept, without = Run(recipe(tmp_path), splits), Run(recipe(tmp_path, unseen=False), splits)
+    more = splits["validation"].take(np.r_[0, : len(splits["validation"])])
+    others = Run(recipe(tmp_path), {**splits, "validation": more})
+    for run in (kept, without, others):
+        run.resume()
+    assert kept.unseen is not None and without.unseen is None and others.unseen is None
+    others.step_epoch()
+    assert others.unseen is not None and len(others.unseen) == len(more)
+
+
 def test_a_run_is_never_overwritten(whole: Path, splits: dict[str, Faces]) -> None:
     with pytest.raises(CheckpointError, match="--resume"):
         train(recipe(whole), faces=splits)
