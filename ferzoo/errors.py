@@ -61,6 +61,7 @@ class UnknownNameError(FerzooError, ValueError):
         if hint:
             message += f" {hint}"
         super().__init__(message)
+        self.kind = kind
 
 
 class PluginLoadError(FerzooError, ImportError):

@@ -85,9 +85,10 @@ def run(args: argparse.Namespace) -> int:
     )
     if calibration:
         print(f"{done.agreement:.1%} of the {len(calibration)} faces that it was calibrated on keep their label")
-    if accuracy:
+    if measured:
         before, after = accuracy["accuracy_float32"], accuracy["accuracy_int8"]
-        print(f"accuracy on {args.dataset} validation: {before:.2f} %, in int8 {after:.2f} % ({after - before:+.2f})")
+        on = f"{measured.dataset} {measured.split}"
+        print(f"accuracy on {on}: {before:.2f} %, in int8 {after:.2f} % ({after - before:+.2f})")
     return 0
 
 
@@ -104,9 +105,11 @@ def _calibration(args: argparse.Namespace) -> list[Any]:
 
 
 def _validation(args: argparse.Namespace, progress: ProgressLine) -> Measured:
+    from ..data.readers import find_dataset, split_to_measure
     from ..train.measured import read_measured
 
-    return read_measured(args.int8, args.dataset, "validation", compare_with_train=False, progress=progress)
+    split = split_to_measure(find_dataset(args.dataset)) or "validation"
+    return read_measured(args.int8, args.dataset, split, compare_with_train=False, progress=progress)
 
 
 def _accuracies(args: argparse.Namespace, network: nn.Module, measured: Measured) -> dict[str, float]:

@@ -19,7 +19,7 @@ from .lazy_images import LazyImages, sound_images
 from .libraries import LIBRARIES, library_dataset
 from .rafdb import RAFDB_DATASET
 
-__all__ = ["DATASETS", "find_dataset", "read_faces"]
+__all__ = ["DATASETS", "find_dataset", "read_faces", "split_to_measure"]
 
 #: Every data set by the name to ask for.
 DATASETS: dict[str, Dataset] = {
@@ -52,6 +52,11 @@ def find_dataset(name: str) -> Dataset:
             "data set", name, DATASETS, f"There are {', '.join(DATASETS)}, {':NAME, '.join(LIBRARIES)}:NAME."
         )
     return DATASETS[name]
+
+
+def split_to_measure(dataset: Dataset) -> str:
+    """``"validation"`` where a data set has it, else ``"test"``; empty where its splits are not known."""
+    return next((name for name in ("validation", "test") if name in dataset.counts), "")
 
 
 def read_faces(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..data.faces import Faces
-from ..data.readers import DATASETS, find_dataset, read_faces
+from ..data.readers import DATASETS, find_dataset, read_faces, split_to_measure
 from ..errors import DataError, FerzooError, UnknownNameError
 from ..labels import LABELS
 
@@ -80,8 +80,7 @@ def read_measured(
     try:
         faces = read_faces(dataset, os.fspath(folder), split, strict=strict, skip_damaged=skip_damaged)
     except UnknownNameError as error:  # of the split, as the data set is known
-        one = next((name for name in ("validation", "test") if name in known.counts), "NAME")
-        error.args = (f"{error} Take one of them by split={one!r}.",)
+        error.args = (f"{error} Take one of them by split={split_to_measure(known) or 'NAME'!r}.",)
         raise
     except DataError as error:
         if given:

@@ -36,6 +36,8 @@ def read_splits(recipe: Recipe, faces: dict[str, Faces] | None = None) -> tuple[
         keys = ("train",) if recipe.folds else ("train", "validation")
         faces = {key: _read(recipe, key) for key in keys}
     train = faces["train"]
+    if recipe.folds and recipe.fold < 0:
+        raise RecipeError(f"Of folds={recipe.folds} one validates: set fold, or take all in turn by cross_validate.")
     if recipe.folds:
         if train.groups is None:  # identical images have to be found among all
             train = _decoded(recipe, train)
@@ -60,7 +62,7 @@ def read_splits(recipe: Recipe, faces: dict[str, Faces] | None = None) -> tuple[
 
 def _read(recipe: Recipe, key: str) -> Faces:
     """The split ``"train"`` or ``"validation"``; an error names the recipe's key that helps."""
-    from ..data.readers import find_dataset, read_faces
+    from ..data.readers import find_dataset, read_faces, split_to_measure
 
     known = find_dataset(recipe.dataset)
     try:
@@ -75,9 +77,10 @@ def _read(recipe: Recipe, key: str) -> Faces:
             columns=(recipe.columns[0], recipe.columns[1]) if recipe.columns else None,
         )
     except UnknownNameError as error:
-        if not str(error).startswith("Unknown split"):
+        if error.kind != "split":
             raise
-        instead = "=test" if key == "validation" and "test" in known.counts else " to one of them"
+        other = split_to_measure(known) if key == "validation" else ""
+        instead = f"={other}" if other else " to one of them"
         raise RecipeError(f"{error} Set {key}_split{instead}.") from error
 
 

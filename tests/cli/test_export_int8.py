@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from PIL import Image
 
 import ferzoo
 from ferzoo.cli.main import main
+from ferzoo.data.readers import DATASETS
 from ferzoo.registry.exported import OnnxFile
 
 pytest.importorskip("onnxruntime", reason="comes with the extra export")
@@ -68,6 +70,19 @@ def test_data_that_cannot_be_read_leaves_no_file(
     out = tmp_path / "net.onnx"
     assert main(["export", "lanmsff", str(out), "--int8", str(tmp_path / "data"), "--dataset", "folder"]) == 2
     assert "validation" in capsys.readouterr().err and not out.exists()
+
+
+def test_a_data_set_without_validation_is_measured_on_its_test_split(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    split_apart = dataclasses.replace(DATASETS["folder"], counts={"train": 16, "test": 6})
+    monkeypatch.setitem(DATASETS, "folder", split_apart)
+    (tmp_path / "data").mkdir()
+    for name, there in (("train", "train"), ("test", "validation")):
+        (tmp_path / "data" / name).symlink_to(folder / there)
+    out = tmp_path / "net.onnx"
+    assert main(["export", "lanmsff", str(out), "--int8", str(tmp_path / "data"), "--dataset", "folder"]) == 0
+    assert "accuracy on folder test: " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
