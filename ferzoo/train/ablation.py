@@ -25,7 +25,7 @@ from ..data.separation import class_distances
 from ..data.transforms import eval_transform
 from ..errors import RecipeError, UnknownNameError
 from ..weights.configs import checkpoints
-from .checkpoint import write_json
+from .checkpoint import other_keys, write_json
 from .loop import Run
 from .recipe import WHERE, Recipe
 
@@ -99,8 +99,7 @@ def run_arm(recipe: Recipe, faces: Mapping[str, Faces]) -> dict[str, Any]:
     result = folder / "ablation.json"
     if result.is_file():
         before = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
-        now = json.loads(json.dumps(recipe.to_dict()))
-        if changed := [key for key in now if key not in WHERE and before.get(key) != now[key]]:
+        if changed := other_keys(recipe, before):
             raise RecipeError(
                 f"{folder} was run with another recipe; different: {', '.join(changed)}. Use another --out."
             )

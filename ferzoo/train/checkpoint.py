@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ __all__ = [
     "clear_unfinished",
     "digest",
     "load_state",
+    "other_keys",
     "save_state",
     "write_checkpoint",
     "write_json",
@@ -83,6 +85,19 @@ def digest(faces: Faces) -> str:
     return hashlib.sha256(faces.labels.tobytes() + faces.targets.tobytes()).hexdigest()
 
 
+def other_keys(recipe: Recipe, before: Mapping[str, Any], free: Sequence[str] = WHERE) -> list[str]:
+    """Keys in which a recipe differs from one that was written down; what that lacks had its default.
+
+    Args:
+        recipe: The recipe.
+        before: What `Recipe.to_dict` gave.
+        free: Keys that may differ.
+    """
+    mine, defaults = (json.loads(json.dumps(each.to_dict())) for each in (recipe, Recipe()))
+    then = json.loads(json.dumps(before))
+    return [key for key in mine if key not in free and mine[key] != then.get(key, defaults[key])]
+
+
 def check_resumable(path: Path, state: dict[str, Any], recipe: Recipe, processes: int, rows: str) -> None:
     """Check that a run which goes on from a state ends where it would have ended.
 
@@ -96,11 +111,8 @@ def check_resumable(path: Path, state: dict[str, Any], recipe: Recipe, processes
     Raises:
         CheckpointError: If the recipe, the processes or the rows are others; says what to change.
     """
-    mine, other = recipe.to_dict(), state["recipe"]
     # Where it runs, where it lies and what is measured may change; what it computes may not.
-    defaults = Recipe().to_dict()
-    changed = [k for k in mine if k not in (*WHERE, "unseen") and mine[k] != other.get(k, defaults[k])]
-    if changed:
+    if changed := other_keys(recipe, state["recipe"], (*WHERE, "unseen")):
         raise CheckpointError(f"{path} was started with another recipe; different: {', '.join(changed)}.")
     if (count := state.get("processes", 1)) != processes:
         raise CheckpointError(
