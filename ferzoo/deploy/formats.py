@@ -244,10 +244,10 @@ def check_target(path: Path) -> None:
     Raises:
         FerzooError: If it cannot.
     """
-    if path.is_dir():
+    if os.path.isdir(path):  # pathlib's raises where a parent cannot be searched
         raise FerzooError(f"{path} is a folder: give the path of a file.")
     folder = next((each for each in path.parents if os.path.lexists(each)), path.parent)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise FerzooError(f"{path} cannot be written: {folder} is no folder. Choose another place.")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise FerzooError(f"{path} cannot be written: {folder} does not allow it. Choose another place.")

@@ -32,7 +32,11 @@ METRICS = {
     "nll": ("negative log-likelihood (nats)", "nll"),
 }
 #: Key and words of the parts of an evaluation that have figures of their own.
-PARTS = {"unseen": "rows never trained on", "agreed": "rows where one class has over half of the votes"}
+PARTS = {
+    "unseen": "rows never trained on",
+    "seen": "rows also trained on",
+    "agreed": "rows where one class has over half of the votes",
+}
 #: A first convolution with more inputs may be one that takes a block of pixels apart.
 _MOST_CHANNELS = 4
 

@@ -18,7 +18,7 @@ from .scoring_job import difference
 
 __all__ = ["Output", "State", "check_place"]
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,10 @@ class Output:
                 f"The journal {printable(self.journal)} is damaged: delete it and the rows, and begin anew."
             ) from error
         if version != VERSION:
-            raise FerzooError(f"The journal {printable(self.journal)} is of another version of ferzoo.")
+            raise FerzooError(
+                f"The journal {printable(self.journal)} is of another version of ferzoo: "
+                "go on with that one, or delete it and the rows, and begin anew."
+            )
         if differs := difference(job, self._job):
             raise FerzooError(f"{self._name} cannot be gone on with: {differs}.")
         return state

@@ -173,10 +173,11 @@ def test_where_a_file_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="folders have no such rights here")
-def test_a_folder_that_is_not_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("rights", [0o555, 0o600])
+def test_a_folder_that_is_not_ones_own(rights: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if os.geteuid() == 0:  # who may write anywhere
         monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
-    tmp_path.chmod(0o555)
+    tmp_path.chmod(rights)
     try:
         with pytest.raises(FerzooError, match="does not allow it. Choose another place"):
             check_target(tmp_path / "deep" / "x.onnx")

@@ -16,6 +16,7 @@ from ferzoo.errors import RecipeError, UnknownNameError
 from ferzoo.labels import FERPLUS
 from ferzoo.train.checkpoint import load_state, write_checkpoint
 from ferzoo.train.loop import Run, train
+from ferzoo.train.objective import Objective
 from ferzoo.train.processes import Processes
 from ferzoo.train.recipe import Recipe
 from ferzoo.train.teacher import Teacher, distillation_loss, mixed_targets
@@ -85,10 +86,21 @@ def test_a_step_with_sam_asks_its_teacher_once(tmp_path: Path, monkeypatch: pyte
     options = {"teacher": str(tmp_path / "teacher"), "sam": 0.05, "out": str(tmp_path / "run")}
     splits = {"train": faces(16, 0), "validation": faces(16, 1)}
     run = Run(Recipe(model="test_resnet", epochs=1, batch_size=8, sizes={0: 32}, device="cpu", **options), splits)
-    asked = []
-    monkeypatch.setattr(run.objective, "ask", lambda images: asked.append(len(images)))
+    asked, taught, ask, loss_of = [], [], run.objective.ask, Objective.__call__
+
+    def asking(images: torch.Tensor) -> torch.Tensor:
+        asked.append(ask(images))
+        return asked[-1]
+
+    def calling(self: Objective, images: torch.Tensor, targets: torch.Tensor, answers: Any = None) -> torch.Tensor:
+        taught.append(answers)
+        return loss_of(self, images, targets, answers)
+
+    monkeypatch.setattr(run.objective, "ask", asking)
+    monkeypatch.setattr(Objective, "__call__", calling)
     run.objective.step(torch.randn(8, 3, 32, 32), torch.eye(8))
-    assert asked == [8]
+    assert len(asked) == 1 and asked[0].shape == (8, 8)
+    assert len(taught) == 2 and all(answers is asked[0] for answers in taught)
 
 
 @pytest.mark.parametrize("flip", [0.0, 0.5])
