@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ __all__ = ["bench", "turns"]
 
 #: Runs after the first prediction that are not timed.
 _WARM_UP = 5
+#: Seconds between two turns, in which the threads of the one before fall asleep: OpenMP's first wait in a loop.
+_SETTLE = 0.05
 
 
 def bench(
@@ -133,6 +136,7 @@ class _Trial:
     def measure(self, runs: int) -> None:
         """Take its turn."""
         if self.worker and not self.error:
+            time.sleep(_SETTLE)
             try:
                 self.times += self.worker.run(runs)
             except FerzooError as error:

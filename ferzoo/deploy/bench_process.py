@@ -67,7 +67,6 @@ class Worker:
         return {
             **os.environ,
             "OMP_NUM_THREADS": str(self.job.threads),
-            "OMP_WAIT_POLICY": "PASSIVE",  # waiting threads sleep and leave the processor to others
             "TORCHINDUCTOR_CACHE_DIR": self._cache.name,  # a cold start compiles
         }
 
