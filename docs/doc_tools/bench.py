@@ -78,6 +78,30 @@ def scoring() -> str:
     return "\n\n".join([table, where, "\n".join(["```console", *commands, "```"])])
 
 
+def int8() -> str:
+    """Speed and accuracy of the networks that were measured in int8; a sentence where nothing is recorded."""
+    paths, times = sorted(RESULTS.glob("int8-*.json")), RESULTS / "bench-4-int8.json"
+    if not paths or not times.is_file():
+        return NO_RUN
+    p50 = {row["model"]: row["p50_ms"] for row in json.loads(times.read_text(encoding="utf-8"))["rows"]}
+    lines = []
+    for found in (json.loads(path.read_text(encoding="utf-8")) for path in paths):
+        before, after = p50[f"{found['architecture']}.onnx"], p50[found["path"]]
+        lines.append(
+            (
+                f"`{found['architecture']}`",
+                f"{found['accuracy_float32']:.2f}",
+                f"{found['accuracy_int8']:.2f}",
+                f"{found['size_bytes'] / 1e6:.2f}",
+                f"{before:.2f}",
+                f"{after:.2f}",
+                f"{before / after:.2f}",
+            )
+        )
+    header = ("network", "float32 %", "int8 %", "int8 file MB", "float32 ms", "int8 ms", "times as fast")
+    return rows(header, lines, right=range(1, 7))
+
+
 def fast_ablation() -> str:
     """A row for LFNSB-fast as it is and with each choice undone; a sentence where nothing is recorded."""
     path = RESULTS / "fast_ablation.json"
@@ -147,6 +171,7 @@ def _remarks(result: Mapping[str, Any]) -> list[str]:
 TABLES: dict[str, Callable[..., str]] = {
     "bench": bench,
     "fast-ablation": fast_ablation,
+    "int8": int8,
     "runtimes": runtimes,
     "scoring": scoring,
     "start": start,
