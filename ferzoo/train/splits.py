@@ -77,7 +77,7 @@ def _read(recipe: Recipe, key: str) -> Faces:
             columns=(recipe.columns[0], recipe.columns[1]) if recipe.columns else None,
         )
     except UnknownNameError as error:
-        if error.kind != "split":
+        if not error.kind.startswith("split of "):
             raise
         other = split_to_measure(known) if key == "validation" else ""
         instead = f"={other}" if other else " to one of them"
