@@ -32,12 +32,12 @@ def read_splits(recipe: Recipe, faces: dict[str, Faces] | None = None) -> tuple[
         RecipeError: If a batch is larger than the training rows, or the data set has no such split.
         UnknownNameError: If there is no such data set; names the nearest.
     """
+    if recipe.folds and recipe.fold < 0:
+        raise RecipeError(f"Of folds={recipe.folds} one validates: set fold, or take all in turn by cross_validate.")
     if faces is None:
         keys = ("train",) if recipe.folds else ("train", "validation")
         faces = {key: _read(recipe, key) for key in keys}
     train = faces["train"]
-    if recipe.folds and recipe.fold < 0:
-        raise RecipeError(f"Of folds={recipe.folds} one validates: set fold, or take all in turn by cross_validate.")
     if recipe.folds:
         if train.groups is None:  # identical images have to be found among all
             train = _decoded(recipe, train)
