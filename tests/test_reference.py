@@ -39,8 +39,8 @@ INTERNAL = {
     "predict": "attention explain.GRADCAM explain.refuse_exported gradcam images layers margin network onnx_network "
     "open_network output predictor.Pending predictor.Predictor.begin predictor.Predictor.classify "
     "predictor.Predictor.crop predictor.Predictor.face predictor.Predictor.finish predictor.Predictor.prepare "
-    "scoring_archives scoring_job scoring_journal scoring_parts scoring_pipeline scoring_rate scoring_rows "
-    "scoring_sources video_output",
+    "preprocessing scoring_archives scoring_job scoring_journal scoring_parts scoring_pipeline scoring_rate "
+    "scoring_rows scoring_sources video_output",
     "registry": "bounds config factory.find_registered lookup register.registered register.registered_name",
     "testing": "blocks built_by contract graphs intermediates losses models report robustness subject training",
     "train": "Recipe TrainPackage ablation batches convergence evaluate.on_device folds fused.bits fused.dense "

@@ -142,7 +142,7 @@ def _explain(
     """The maps of one batch of faces."""
     network = predictor.network
     crops = [predictor.crop(rgb, *one) for one in found]
-    inputs = [network.transform(crop) for crop in crops]
+    inputs = [network.pixels(crop) for crop in crops]
     rows = predictor.classify(inputs)
     faces = [predictor.face(box, points, *row) for (box, points), row in zip(found, rows, strict=True)]
     labels = [label or face.label for face in faces]

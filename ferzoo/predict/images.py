@@ -40,7 +40,7 @@ _UPRIGHT = {
 def printable(path: str | os.PathLike[str]) -> str:
     """A path as text that every terminal takes: bytes that are no UTF-8 and control characters become `?`."""
     text = os.fsencode(path).decode("utf-8", "replace")
-    return "".join(c if c.isprintable() else "?" for c in text)
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
 def is_many(source: str | os.PathLike[str]) -> bool:

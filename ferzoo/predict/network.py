@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 
-from ..data.transforms import eval_transform
 from ..deploy.fuse import fuse
 from ..errors import CheckpointError, FerzooError, OptionError, first_line
 from ..registry.config import CFG_DEFAULTS
 from ..registry.load import load_model, wants_grey
+from .preprocessing import Preprocessing
 
 __all__ = ["Network", "limit_threads"]
 
@@ -54,7 +53,8 @@ class Network:
         self.labels = _labels(self.model, cfg)
         #: Part of a crop's side that preprocessing keeps, in the middle.
         self.crop_pct = float(cfg["crop_pct"])
-        self.transform: Callable[[Image.Image], torch.Tensor] = eval_transform(cfg, grayscale=wants_grey(self.model))
+        self._preprocessing = Preprocessing(cfg, wants_grey(self.model))
+        self.pixels = self._preprocessing.pixels
         if embedding and not (hasattr(self.model, "forward_features") and hasattr(self.model, "forward_head")):
             raise OptionError(f"embedding=True needs a network with forward_features and forward_head: {_name(model)}.")
         self._move(device, dtype)
@@ -79,18 +79,19 @@ class Network:
         """Within it torch uses this many threads; None leaves it alone."""
         return limit_threads(threads)
 
-    def batch(self, crops: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Preprocessed crops (C, H, W) as one batch (N, C, H, W), where and in what type the network computes."""
+    def batch(self, crops: Sequence[np.ndarray]) -> torch.Tensor:
+        """Crops that `pixels` gave as one batch (N, C, H, W), normalised, where and in the type that computes."""
         like = next(self.model.parameters(), None)
-        batch = torch.stack(list(crops))
+        batch = torch.from_numpy(self._preprocessing.batch(crops))
         return batch if like is None else batch.to(device=like.device, dtype=like.dtype)
 
-    @torch.inference_mode()
-    def __call__(self, crops: Sequence[torch.Tensor]) -> tuple[np.ndarray, np.ndarray | None]:
-        """Classify preprocessed crops.
+    def __call__(self, crops: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
+        """Classify one or more crops that `pixels` gave; see `classify`."""
+        return self.classify(self.batch(crops))
 
-        Args:
-            crops: One or more tensors (C, H, W) of one shape.
+    @torch.inference_mode()
+    def classify(self, batch: torch.Tensor) -> tuple[np.ndarray, np.ndarray | None]:
+        """Classify what `batch` gave.
 
         Returns:
             Probabilities (N, classes), float64, and embeddings (N, D), float32, or None.
@@ -100,7 +101,6 @@ class Network:
         """
         # A training loop that calls this may have put it back to training mode.
         self.fast.eval()
-        batch = self.batch(crops)
         embeddings = None
         if self.embedding:
             features = self.fast.forward_features(batch)

@@ -49,7 +49,7 @@ class Prediction:
 
 @dataclass
 class Pending:
-    """A `Prediction` to be: box and landmarks of each face, and the network's input; its pixels are let go."""
+    """A `Prediction` to be: box and landmarks of each face, and what the network sees of it; the rest is let go."""
 
     source: Any
     width: int = 0
@@ -246,8 +246,8 @@ class Predictor:
         return out
 
     def prepare(self, rgb: np.ndarray, found: Iterable[Any]) -> list[Any]:
-        """The network's input for each face that `find` found in an image (H, W, 3), uint8."""
-        return [self.network.transform(self.crop(rgb, *one)) for one in found]
+        """The pixels that the network sees of each face that `find` found in an image (H, W, 3), uint8."""
+        return [self.network.pixels(self.crop(rgb, *one)) for one in found]
 
     def crop(self, rgb: np.ndarray, box: Any, landmarks: np.ndarray | None) -> Image.Image:
         """The picture of one face that `find` found in an image (H, W, 3), uint8, turned to its landmarks (5, 2)."""

@@ -33,7 +33,7 @@ def default_workers() -> int:
 def predict_items(predictor: Predictor, items: Iterable[Item], workers: int) -> Generator[list[Prediction], None, None]:
     """Predict images, in order, group by group.
 
-    Threads decode and find faces while another runs the network and the caller handles the results. A group is what
+    Threads decode and find faces while this one runs the network and the caller handles the results. A group is what
     goes through the network at a time: as many whole images as have `batch_size` faces together, and as many images
     at most. Where the images begin at a group's first, the groups are the same, and so are the scores to the last bit.
 
@@ -45,31 +45,25 @@ def predict_items(predictor: Predictor, items: Iterable[Item], workers: int) -> 
     Yields:
         The predictions of a group, the source of each of which is its item.
     """
-    with _single_threaded_opencv(predictor), warnings.catch_warnings(), ThreadPoolExecutor(1) as network:
+    prepared = _prepared(predictor, items, workers)
+    with _single_threaded_opencv(predictor), warnings.catch_warnings(), contextlib.closing(prepared):
         # Reading an image puts the filters aside for a moment, which threads do to each other's harm: on the way out
         # they are as they were.
-        waiting: Future[list[Prediction]] | None = None
-        prepared = _prepared(predictor, items, workers)
-        try:
-            for group in _groups(prepared, predictor.batch_size):
-                ahead, waiting = waiting, network.submit(predictor.finish, group)
-                if ahead:
-                    yield ahead.result()
-            if waiting:
-                yield waiting.result()
-        finally:
-            prepared.close()
+        for group in _groups(prepared, predictor.batch_size):
+            # In the thread that asks: each thread that calls torch gets threads of OpenMP's own, and where these are
+            # more than the processors all of them sleep and wake at every operation.
+            yield predictor.finish(group)
 
 
 def _prepared(predictor: Predictor, items: Iterable[Item], workers: int) -> Generator[Pending, None, None]:
-    """Every image with its crops, in order; a few more are being worked on."""
+    """Every image with its crops, in order; a group more is being worked on."""
     prepare = _Preparer(predictor)
     pool = ThreadPoolExecutor(workers)
     try:
         window: deque[Future[Pending]] = deque()
         for item in items:
             window.append(pool.submit(prepare, item))
-            if len(window) >= workers * AHEAD:
+            if len(window) >= predictor.batch_size + workers * AHEAD:
                 yield window.popleft().result()
         while window:
             yield window.popleft().result()

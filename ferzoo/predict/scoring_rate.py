@@ -48,7 +48,8 @@ def scoring_rate(source: str, settings: Settings, images: int = 1024, repeats: i
         rgb = item.rgb()
         crops += predictor.prepare(rgb, predictor.find(rgb))
         count += 1
-    batches = [crops[i : i + settings.batch_size] for i in range(0, len(crops), settings.batch_size)]
+    starts = range(0, len(crops), settings.batch_size)
+    batches = [predictor.network.batch(crops[i : i + settings.batch_size]) for i in starts]
 
     def end_to_end() -> None:
         with tempfile.TemporaryFile() as file:
@@ -58,7 +59,7 @@ def scoring_rate(source: str, settings: Settings, images: int = 1024, repeats: i
     def network() -> None:
         with predictor.network.limited(settings.threads):
             for batch in batches:
-                predictor.network(batch)
+                predictor.network.classify(batch)
 
     times: dict[str, list[float]] = {"end_to_end": [], "network": []}
     for repeat in range(repeats + 1):

@@ -52,6 +52,11 @@ def whole(model: nn.Module) -> ferzoo.Predictor:
     return ferzoo.Predictor(model, detect=False)
 
 
+def seen_by(predictor: ferzoo.Predictor, photo: np.ndarray) -> torch.Tensor:
+    """The batch that the network gets."""
+    return predictor.network.batch(predictor.prepare(photo, predictor.find(photo)))
+
+
 def enlarged(values: torch.Tensor, heat: np.ndarray) -> np.ndarray:
     return F.interpolate(values[None, None], heat.shape, mode="bilinear", align_corners=False)[0, 0].numpy()
 
@@ -71,7 +76,7 @@ def test_grad_cam_of_every_network(name: str, photo: np.ndarray, shrunk: None) -
     # What speaks against one class then speaks for the other: not both maps can be empty.
     model.head.weight.data[1] = -model.head.weight.data[0]
     predictor = whole(model)
-    x = predictor.network.transform(Image.fromarray(photo))[None]
+    x = seen_by(predictor, photo)
     highest = []
     for k, label in enumerate(LABELS):
         (one,) = ferzoo.explain(photo, predictor, label=label)
@@ -101,7 +106,7 @@ def test_a_layer_that_is_changed_in_place_afterwards(photo: np.ndarray) -> None:
         return output.clone()
 
     handle = model.get_submodule(layer).register_forward_hook(keep)
-    logits = model(predictor.network.transform(Image.fromarray(photo))[None])
+    logits = model(seen_by(predictor, photo))
     handle.remove()
     for k, one in enumerate(maps):
         expected = enlarged(cam_by_hand(kept[0], logits[0, k]), one.heat)
@@ -141,7 +146,7 @@ def check_attention(model: Any, method: str, photo: np.ndarray) -> None:
     for block in blocks.values():
         block.register_forward_hook(lambda m, inputs, output: seen.update({m: (inputs[0], output)}))
     with torch.no_grad():
-        model(predictor.network.transform(Image.fromarray(photo))[None].double())
+        model(seen_by(predictor, photo))
     for one in maps:
         x, output = seen[blocks[one.layer]]
         # CoordAtt gives the product, the others the factor.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +12,8 @@ from PIL import Image
 
 import ferzoo
 from ferzoo.cli.main import main
-from ferzoo.data.transforms import eval_transform
 from ferzoo.deploy import export as module
 from ferzoo.errors import WeightsNotFoundError
-from ferzoo.predict.onnx_network import OnnxNetwork
 
 pytest.importorskip("onnxruntime", reason="comes with the extra export")
 pytest.importorskip("onnx", reason="comes with the extra export")
@@ -29,24 +26,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, Path]:
     ferzoo.export("lanmsff", folder / "raw.onnx")
     ferzoo.export("lanmsff", folder / "whole.onnx", preprocess=True, softmax=True)
     return "lanmsff", folder / "raw.onnx", folder / "whole.onnx"
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("grayscale", [False, True])
-@pytest.mark.parametrize("changes", [{}, {"crop_pct": 0.875, "interpolation": "bilinear", "input_size": (0, 50, 44)}])
-def test_it_preprocesses_as_training_did(
-    files: tuple[str, Path, Path], channels: int, grayscale: bool, changes: dict[str, Any]
-) -> None:
-    network = OnnxNetwork(files[1], threads=1)
-    cfg = {**network.file.cfg, "mean": [0.5, 0.4, 0.3][:channels], "std": [0.5, 0.2, 0.3][:channels], **changes}
-    cfg["input_size"] = (channels, *cfg["input_size"][1:])
-    network.file.cfg, network.file.ferzoo = cfg, {"grayscale": grayscale}
-    network._resample = Image.Resampling[cfg["interpolation"].upper()]
-    picture = Image.open(PHOTO).resize((101, 90))
-    expected = eval_transform(cfg, grayscale=grayscale)(picture).numpy()
-    found = network.transform(picture)
-    assert found.dtype == np.float32 and found.shape == expected.shape
-    assert np.abs(found - expected).max() < 1e-6
 
 
 def test_it_gives_what_torch_gives(files: tuple[str, Path, Path]) -> None:
