@@ -25,8 +25,8 @@ SPLIT = "validation"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("model", nargs="+", help="names (ferzoo's or timm's), checkpoint folders, hf-hub:..., .onnx")
-    parser.add_argument("--runtimes", metavar="A,B", help="eager, fused, compiled, onnx, openvino, openvino-bf16, "
-                        "cuda-bf16 (default: those that are installed)")  # fmt: skip
+    parser.add_argument("--runtimes", metavar="A,B", help="eager, fused, compiled, onnx, onnx-spin, openvino, "
+                        "openvino-bf16, cuda-bf16 (default: those that are installed)")  # fmt: skip
     parser.add_argument("--batch", type=whole_number, default=1, help="images a batch (default: 1)")
     parser.add_argument("--threads", type=whole_number, help="CPU threads (default: all cores)")
     parser.add_argument("--rounds", type=whole_number, default=60, help="rounds that all take part in (default: 60)")

@@ -25,8 +25,9 @@ __all__ = ["bench", "turns"]
 
 #: Runs after the first prediction that are not timed.
 _WARM_UP = 5
-#: Seconds between two turns, in which the threads of the one before fall asleep: OpenMP's first wait in a loop.
-_SETTLE = 0.05
+#: Seconds between two turns, in which the threads of the one before fall asleep: they first wait in a loop, OpenMP's
+#: for a few milliseconds, ONNX Runtime's, where they do, for up to 50.
+_SETTLE = 0.1
 
 
 def bench(

@@ -123,8 +123,7 @@ def _onnx(job: Job, x: np.ndarray) -> tuple[Run, str]:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads, options.inter_op_num_threads = job.threads, 1
-    # Threads that wait in a loop would take the processor from the network that is measured next.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(job.runtime == "onnx-spin")))
     session = onnxruntime.InferenceSession(job.file, options, providers=["CPUExecutionProvider"])
     batch = {session.get_inputs()[0].name: x}
     return lambda: session.run(None, batch), ""
@@ -151,7 +150,8 @@ RUNTIMES: dict[str, Runtime] = {
     "eager": Runtime("torch, the network as it is", "safetensors", _eager),
     "fused": Runtime("torch, after `ferzoo.fuse`", "safetensors", _fused),
     "compiled": Runtime("`torch.compile`, after `ferzoo.fuse`", "safetensors", _compiled),
-    "onnx": Runtime("ONNX Runtime", "onnx", _onnx, _EXPORT, "export"),
+    "onnx": Runtime("ONNX Runtime, idle threads asleep", "onnx", _onnx, _EXPORT, "export"),
+    "onnx-spin": Runtime("ONNX Runtime as it is by default: idle threads spin", "onnx", _onnx, _EXPORT, "export"),
     "openvino": Runtime("OpenVINO in float32", "openvino", _openvino, (*_EXPORT, "openvino"), "openvino"),
     "openvino-bf16": Runtime("OpenVINO in bfloat16", "openvino", _openvino, (*_EXPORT, "openvino"), "openvino"),
     "cuda-bf16": Runtime("`torch.compile` on a GPU, bfloat16, channels last", "safetensors", _cuda, gpu=True),

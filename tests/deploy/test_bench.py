@@ -214,7 +214,7 @@ def test_wrong_arguments(files: list[str], monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(bench_runtimes, "find_spec", lambda name: None if name == "openvino" else real(name))
     with pytest.raises(MissingExtraError, match=r"ferzoo\[openvino\]"):
         bench(files, ["openvino"])
-    assert bench_runtimes.choose(None) == ["eager", "fused", "compiled", "onnx"]
+    assert bench_runtimes.choose(None) == ["eager", "fused", "compiled", "onnx", "onnx-spin"]
 
 
 @pytest.mark.parametrize("rate", [4e12, None])

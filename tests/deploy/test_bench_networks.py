@@ -57,7 +57,10 @@ def test_networks_of_timm_keep_their_size(tmp_path: Path, monkeypatch: pytest.Mo
     assert asked == [(timm.get_pretrained_cfg(SMALL).hf_hub_id, "model.safetensors")]
 
 
-def test_waiting_threads_of_onnx_runtime_sleep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("runtime", "spins"), [("onnx", "0"), ("onnx-spin", "1")])
+def test_waiting_threads_of_onnx_runtime_sleep_or_spin(
+    runtime: str, spins: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import onnxruntime
 
     real, seen = onnxruntime.InferenceSession, []
@@ -67,9 +70,9 @@ def test_waiting_threads_of_onnx_runtime_sleep(tmp_path: Path, monkeypatch: pyte
         return real(file, options, providers=providers)
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", session)
-    job = Job("tiny", "onnx", str(write_tiny(tmp_path / "tiny.onnx")), "", 3)
-    RUNTIMES["onnx"].open(job, np.zeros((1, 3, SIDE, SIDE), np.float32))
-    assert seen == [("0", 3)]
+    job = Job("tiny", runtime, str(write_tiny(tmp_path / "tiny.onnx")), "", 3)
+    RUNTIMES[runtime].open(job, np.zeros((1, 3, SIDE, SIDE), np.float32))
+    assert seen == [(spins, 3)]
 
 
 def test_a_name_that_is_none() -> None:
@@ -135,7 +138,7 @@ def test_denormal_numbers_are_counted_and_avoided() -> None:
     assert 0.5 < float(network(faces).detach().std()) < 2
 
 
-@pytest.mark.parametrize("runtime", ["eager", "fused", "compiled", "onnx", "openvino", "openvino-bf16"])
+@pytest.mark.parametrize("runtime", [name for name in RUNTIMES if not RUNTIMES[name].gpu])
 @pytest.mark.parametrize("batch", [1, 2])
 def test_every_runtime_runs_the_network(
     runtime: str, batch: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
