@@ -14,7 +14,7 @@ from torchvision import transforms as T
 from torchvision.transforms import InterpolationMode
 
 from ..errors import DataError
-from ..registry.config import CFG_DEFAULTS
+from ..registry.config import with_defaults
 
 __all__ = ["eval_transform", "train_transform"]
 
@@ -48,7 +48,7 @@ def eval_transform(cfg: dict[str, Any], size: int | tuple[int, int] | None = Non
         size: Height and width in pixels, the cfg's where None.
         grayscale: Take the colours away first; always so where the network takes one channel.
     """
-    cfg = {**CFG_DEFAULTS, **cfg}
+    cfg = with_defaults(cfg)
     channels, *cfg_size = cfg["input_size"]
     size = tuple(cfg_size) if size is None else (size, size) if isinstance(size, int) else size
     resize = create_transform(

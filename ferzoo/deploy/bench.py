@@ -127,6 +127,7 @@ class _Trial:
             trained=bool(subject.trained),
             arguments=subject.arguments,
         )
+        time.sleep(_SETTLE)
         try:
             self.worker = Worker(job)
             stack.callback(self.worker.close)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..errors import FerzooError
-from ..registry.config import CFG_DEFAULTS
+from ..registry.config import with_defaults
 
 __all__ = ["Whole"]
 
@@ -47,7 +47,7 @@ class Whole(nn.Module):
         """See the class."""
         super().__init__()
         self.model, self.preprocess, self.softmax = model, preprocess, softmax
-        cfg = {**CFG_DEFAULTS, **cfg}
+        cfg = with_defaults(cfg)
         self.channels, self.height, self.width = cfg["input_size"]
         self.interpolation = str(cfg["interpolation"])
         if preprocess and self.interpolation not in ("bicubic", "bilinear"):

@@ -14,7 +14,7 @@ from torch import nn
 
 from ..deploy.fuse import fuse
 from ..errors import CheckpointError, FerzooError, OptionError, first_line
-from ..registry.config import CFG_DEFAULTS
+from ..registry.config import with_defaults
 from ..registry.load import load_model, wants_grey
 from .preprocessing import Preprocessing
 
@@ -53,7 +53,7 @@ class Network:
         self.labels = _labels(self.model, cfg)
         #: Part of a crop's side that preprocessing keeps, in the middle.
         self.crop_pct = float(cfg["crop_pct"])
-        self._preprocessing = Preprocessing(cfg, wants_grey(self.model))
+        self._preprocessing = Preprocessing(cfg, wants_grey(self.model), _name(model))
         self.pixels = self._preprocessing.pixels
         if embedding and not (hasattr(self.model, "forward_features") and hasattr(self.model, "forward_head")):
             raise OptionError(f"embedding=True needs a network with forward_features and forward_head: {_name(model)}.")
@@ -80,17 +80,17 @@ class Network:
         return limit_threads(threads)
 
     def batch(self, crops: Sequence[np.ndarray]) -> torch.Tensor:
-        """Crops that `pixels` gave as one batch (N, C, H, W), normalised, where and in the type that computes."""
+        """Crops that `pixels` gave, normalised, (N, C, H, W): where and in what type the network computes."""
         like = next(self.model.parameters(), None)
         batch = torch.from_numpy(self._preprocessing.batch(crops))
         return batch if like is None else batch.to(device=like.device, dtype=like.dtype)
 
     def __call__(self, crops: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
-        """Classify one or more crops that `pixels` gave; see `classify`."""
-        return self.classify(self.batch(crops))
+        """Classify one or more crops that `pixels` gave; see `run`."""
+        return self.run(self.batch(crops))
 
     @torch.inference_mode()
-    def classify(self, batch: torch.Tensor) -> tuple[np.ndarray, np.ndarray | None]:
+    def run(self, batch: torch.Tensor) -> tuple[np.ndarray, np.ndarray | None]:
         """Classify what `batch` gave.
 
         Returns:
@@ -135,7 +135,7 @@ def _cfg(model: nn.Module) -> dict[str, Any]:
             f"{_name(model)} does not say how its input is made: set its pretrained_cfg, a dict with input_size "
             f"(channels, height, width), mean and std; missing: {', '.join(missing)}."
         )
-    return {**CFG_DEFAULTS, **cfg}
+    return with_defaults(cfg)
 
 
 def _labels(model: nn.Module, cfg: Mapping[str, Any]) -> tuple[str, ...]:

@@ -27,7 +27,9 @@ class OnnxNetwork:
         if len(self.labels) != self.file.num_classes or len(set(self.labels)) < len(self.labels):
             raise CheckpointError(f"{self.file.path} names {len(names)} of its {self.file.num_classes} classes.")
         grayscale = bool(self.file.ferzoo.get("grayscale", False))
-        self._preprocessing = None if self.file.preprocess else Preprocessing(self.file.cfg, grayscale)
+        self._preprocessing = (
+            None if self.file.preprocess else Preprocessing(self.file.cfg, grayscale, str(self.file.path))
+        )
 
     @contextlib.contextmanager
     def limited(self, threads: int | None) -> Iterator[None]:
@@ -43,10 +45,10 @@ class OnnxNetwork:
         return [self._preprocessing.batch(crops)] if self._preprocessing else [crop[None] for crop in crops]
 
     def __call__(self, crops: Sequence[np.ndarray]) -> tuple[np.ndarray, None]:
-        """Classify one or more crops that `pixels` gave; see `classify`."""
-        return self.classify(self.batch(crops))
+        """Classify one or more crops that `pixels` gave; see `run`."""
+        return self.run(self.batch(crops))
 
-    def classify(self, batches: Sequence[np.ndarray]) -> tuple[np.ndarray, None]:
+    def run(self, batches: Sequence[np.ndarray]) -> tuple[np.ndarray, None]:
         """Classify what `batch` gave.
 
         Returns:

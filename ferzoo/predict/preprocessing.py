@@ -10,9 +10,12 @@ import numpy as np
 from PIL import Image
 
 from ..errors import CheckpointError
-from ..registry.config import CFG_DEFAULTS
+from ..registry.config import with_defaults
 
 __all__ = ["Preprocessing"]
+
+#: Those of timm.
+_INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
 
 
 class Preprocessing:
@@ -22,45 +25,57 @@ class Preprocessing:
     holds Python's lock, and waiting faces take little memory.
     """
 
-    def __init__(self, cfg: Mapping[str, Any], grayscale: bool) -> None:
+    def __init__(self, cfg: Mapping[str, Any], grayscale: bool, name: str) -> None:
         """Read what a cfg states.
 
         Args:
             cfg: A pretrained cfg: `input_size`, `mean`, `std`, and `interpolation`, bicubic where it does not say, and
                 `crop_pct`, 1.
             grayscale: Take the colours away first; always so where the network takes one channel.
+            name: Of the network, for errors.
 
         Raises:
-            CheckpointError: If Pillow lacks the interpolation, or mean or std do not fit the channels.
+            CheckpointError: If the cfg lacks one of them, or has a value that no network of faces has.
         """
-        cfg = {**CFG_DEFAULTS, **{name: value for name, value in cfg.items() if value is not None}}
+        cfg = with_defaults(cfg)
+        if missing := [key for key in ("input_size", "mean", "std") if key not in cfg]:
+            raise CheckpointError(f"The cfg of {name} does not state {', '.join(missing)}.")
         channels, height, width = cfg["input_size"]
+        if channels not in (1, 3):
+            raise CheckpointError(f"{name} takes {channels} channels; faces are grey, 1, or in colour, 3.")
+        if (kind := str(cfg["interpolation"]).lower()) not in _INTERPOLATIONS:
+            raise CheckpointError(f"{name} wants the interpolation {kind!r}; there is {', '.join(_INTERPOLATIONS)}.")
+        mean, std = (np.asarray(cfg[key], np.float32).reshape(-1, 1) for key in ("mean", "std"))
+        for key, values in (("mean", mean), ("std", std)):
+            if len(values) not in (1, channels):
+                raise CheckpointError(f"{name} has {len(values)} values of {key} for {channels} channels.")
+        if not (std > 0).all():
+            raise CheckpointError(f"{name} has a std that is not above 0: {', '.join(f'{v:g}' for v in std[:, 0])}.")
         self._mode = "L" if grayscale or channels == 1 else "RGB"
-        self._size = width, height
         # As timm does: the picture is made larger by 1 / crop_pct, and its middle is cut out.
-        self._resized = math.floor(width / cfg["crop_pct"]), math.floor(height / cfg["crop_pct"])
-        kinds = {kind.name.lower(): kind for kind in Image.Resampling}
-        if (kind := str(cfg["interpolation"]).lower()) not in kinds:
-            raise CheckpointError(f"The cfg wants the interpolation {kind!r}, Pillow has {', '.join(kinds)}.")
-        self._resample = kinds[kind]
-        self._mean, self._std = (np.asarray(cfg[name], np.float32).reshape(1, -1, 1, 1) for name in ("mean", "std"))
-        for name, values in (("mean", self._mean), ("std", self._std)):
-            if values.size not in (1, channels):
-                raise CheckpointError(f"The cfg has {values.size} values of {name} for {channels} channels.")
-        self._channels = channels
+        resized = [math.floor(side / cfg["crop_pct"]) for side in (width, height)]
+        self._resize = (resized[0], resized[1]), Image.Resampling[kind.upper()]
+        left, top = _margin(resized[0], width), _margin(resized[1], height)
+        self._middle = (left, top, left + width, top + height)
+        #: The value of each byte in each channel, (C, 256).
+        self._values = np.broadcast_to(
+            (np.arange(256, dtype=np.float32) / np.float32(255) - mean) / std, (channels, 256)
+        )
 
     def pixels(self, crop: Image.Image) -> np.ndarray:
         """What the network sees of a face, uint8: (H, W) where the colours are taken away, else (H, W, 3)."""
-        picture = crop.convert(self._mode).resize(self._resized, self._resample)
-        (width, height), (whole_width, whole_height) = self._size, self._resized
-        if self._resized != self._size:
-            left, top = round((whole_width - width) / 2), round((whole_height - height) / 2)
-            picture = picture.crop((left, top, left + width, top + height))
-        return np.asarray(picture)
+        picture = crop.convert(self._mode).resize(*self._resize)
+        return np.asarray(picture if self._middle == (0, 0, *picture.size) else picture.crop(self._middle))
 
     def batch(self, pixels: Sequence[np.ndarray]) -> np.ndarray:
         """Faces that `pixels` gave as one normalised batch (N, C, H, W), float32."""
-        values = np.stack(pixels).astype(np.float32) / np.float32(255)
-        planes = values[:, None] if values.ndim == 3 else values.transpose(0, 3, 1, 2)
-        planes = np.broadcast_to(planes, (len(planes), self._channels, *planes.shape[2:]))
-        return np.ascontiguousarray((planes - self._mean) / self._std)
+        faces = np.stack(pixels)
+        batch = np.empty((len(faces), len(self._values), *faces.shape[1:3]), np.float32)
+        for i, values in enumerate(self._values):
+            batch[:, i] = values[faces if faces.ndim == 3 else faces[..., i]]
+        return batch
+
+
+def _margin(whole: int, part: int) -> int:
+    """Pixels that torchvision's CenterCrop leaves out before the middle; below 0, those that it adds."""
+    return round((whole - part) / 2) if whole >= part else -((part - whole) // 2)

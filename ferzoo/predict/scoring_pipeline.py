@@ -21,7 +21,7 @@ from .scoring_parts import Item
 
 __all__ = ["default_workers", "predict_items"]
 
-#: Images an image thread may be ahead by: enough to never wait, too few to fill the memory.
+#: Images an image thread may be ahead by, beyond a group that waits for the network: enough to never be idle.
 AHEAD = 4
 
 
@@ -56,7 +56,7 @@ def predict_items(predictor: Predictor, items: Iterable[Item], workers: int) -> 
 
 
 def _prepared(predictor: Predictor, items: Iterable[Item], workers: int) -> Generator[Pending, None, None]:
-    """Every image with its crops, in order; a group more is being worked on."""
+    """Every image with its crops, in order; as many images as the next group can have are ready or being worked on."""
     prepare = _Preparer(predictor)
     pool = ThreadPoolExecutor(workers)
     try:

@@ -59,7 +59,7 @@ def scoring_rate(source: str, settings: Settings, images: int = 1024, repeats: i
     def network() -> None:
         with predictor.network.limited(settings.threads):
             for batch in batches:
-                predictor.network.classify(batch)
+                predictor.network.run(batch)
 
     times: dict[str, list[float]] = {"end_to_end": [], "network": []}
     for repeat in range(repeats + 1):

@@ -23,6 +23,7 @@ __all__ = [
     "local_cfg",
     "only_file",
     "read_config",
+    "with_defaults",
 ]
 
 #: Largest class count, input side and argument that a config.json may ask for, so that it cannot ask for all memory.
@@ -103,6 +104,11 @@ def read_config(path: Path) -> FolderConfig:
 def for_channels(values: Sequence[float], channels: int) -> Sequence[float]:
     """Mean or std for another count of channels than it was stated for: the average, for each."""
     return values if len(values) == channels else (sum(values) / len(values),) * channels
+
+
+def with_defaults(cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """A cfg with `CFG_DEFAULTS` for what it does not say, or says is None."""
+    return {**CFG_DEFAULTS, **{name: value for name, value in cfg.items() if value is not None}}
 
 
 def local_cfg(architecture: str, tag: str, weights: Weights) -> dict[str, Any]:

@@ -41,6 +41,18 @@ def test_it_gives_what_torch_gives(files: tuple[str, Path, Path]) -> None:
         assert found[0][0].label == expected[0][0].label == "happiness"
 
 
+def test_it_takes_the_colours_away_where_the_network_does(tmp_path: Path) -> None:
+    """LFNSB has three channels, all of them grey."""
+    ferzoo.export("lfnsb", tmp_path / "lfnsb.onnx")
+    rng = np.random.default_rng(5)
+    coloured = [Image.fromarray(rng.integers(0, 256, (48, 48, 3), dtype=np.uint8)) for _ in range(3)]
+    expected, found = (ferzoo.Predictor(one, detect=False)(coloured) for one in ("lfnsb", tmp_path / "lfnsb.onnx"))
+    grey = ferzoo.Predictor(tmp_path / "lfnsb.onnx", detect=False)([picture.convert("L") for picture in coloured])
+    for (a,), (b,), (c,) in zip(expected, found, grey, strict=True):
+        assert max(abs(a.scores[key] - b.scores[key]) for key in a.scores) < 1e-5
+        assert b.scores == c.scores
+
+
 def test_few_packages_are_imported(files: tuple[str, Path, Path]) -> None:
     """What ferzoo depends on may be missing, but for what the page on deployment names."""
     code = f"""

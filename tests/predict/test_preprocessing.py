@@ -32,6 +32,7 @@ def cfg_of(channels: int, **changes: Any) -> dict[str, Any]:
         {"interpolation": "lanczos", "crop_pct": 0.9, "sides": (50, 44)},
         {"interpolation": None, "crop_pct": None, "sides": (31, 112)},
         {"mean": [0.5], "std": [0.5]},
+        {"crop_pct": 1.05, "sides": (48, 41)},  # black around the picture, 3 pixels a side and 2
     ],
 )
 def test_it_gives_what_training_had(channels: int, grayscale: bool, changes: dict[str, Any]) -> None:
@@ -40,18 +41,26 @@ def test_it_gives_what_training_had(channels: int, grayscale: bool, changes: dic
     rng = np.random.default_rng(1)
     noise = [rng.integers(0, 256, size, dtype=np.uint8) for size in ((48, 48, 3), (71, 60), (20, 33, 4))]
     pictures = [Image.open(PHOTO).resize((101, 90)), *map(Image.fromarray, noise)]
-    preprocessing = Preprocessing(cfg, grayscale)
+    preprocessing = Preprocessing(cfg, grayscale, "it")
     pixels = [preprocessing.pixels(picture) for picture in pictures]
     assert {(one.dtype, one.ndim) for one in pixels} == {(np.dtype(np.uint8), 2 if grayscale or channels == 1 else 3)}
-    stated = {name: value for name, value in cfg.items() if value is not None}
-    expected = np.stack([eval_transform(stated, grayscale=grayscale)(picture).numpy() for picture in pictures])
+    expected = np.stack([eval_transform(cfg, grayscale=grayscale)(picture).numpy() for picture in pictures])
     found = preprocessing.batch(pixels)
     assert found.dtype == np.float32 and found.flags.c_contiguous
     np.testing.assert_array_equal(found, expected)
 
 
-def test_a_cfg_that_cannot_be_followed_is_refused() -> None:
-    with pytest.raises(CheckpointError, match="the interpolation 'cubic', Pillow has nearest, .*bicubic"):
-        Preprocessing(cfg_of(3, interpolation="cubic"), False)
-    with pytest.raises(CheckpointError, match="2 values of std for 3 channels"):
-        Preprocessing(cfg_of(3, std=[0.5, 0.5]), False)
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"interpolation": "cubic"}, "it wants the interpolation 'cubic'; there is nearest, bilinear, bicubic"),
+        ({"interpolation": "mks2013"}, "there is nearest"),  # Pillow's, and none of timm's
+        ({"std": [0.5, 0.5]}, "it has 2 values of std for 3 channels"),
+        ({"std": [0.5, 0.0, 0.5]}, "it has a std that is not above 0: 0.5, 0, 0.5"),
+        ({"mean": None}, "The cfg of it does not state mean"),
+        ({"input_size": (4, 48, 48)}, "it takes 4 channels"),
+    ],
+)
+def test_a_cfg_that_cannot_be_followed_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        Preprocessing(cfg_of(3, **changes), False, "it")
