@@ -130,7 +130,7 @@ def _run(result: Mapping[str, Any]) -> str:
     lines = [_line(row, bool(reference)) for row in result["rows"] if not row["error"]]
     size = f"{result['size']} px" if result["size"] else "the size of the weights"
     parts = [
-        f"### Batch of {result['batch']}, CPU threads: {result['threads']}, {size}",
+        f"### {result['machine']['processor']}: batch of {result['batch']}, CPU threads: {result['threads']}, {size}",
         rows(header, lines, right=range(3, len(header))),
         f"{_machine(result)} The command is `{_command(result)}`.",
         *_remarks(result),

@@ -161,8 +161,8 @@ def test_measured_figures_are_shown(hooks: Any, tmp_path: Path, monkeypatch: pyt
     (tmp_path / "bench-112.json").write_text(json.dumps({**RESULT.to_dict(), "batch": 32, "size": 112}))
     headings = [line for line in hooks.table("bench").splitlines() if line.startswith("#")]
     assert headings == [
-        "### Batch of 32, CPU threads: 1, 112 px",
-        "### Batch of 2, CPU threads: 1, the size of the weights",
+        "### A processor: batch of 32, CPU threads: 1, 112 px",
+        "### A processor: batch of 2, CPU threads: 1, the size of the weights",
     ]
     assert "--size 112 " in hooks.table("bench")
 
