@@ -106,7 +106,7 @@ class Predictor:
         Raises:
             MissingExtraError: Without OpenCV, if neither another detector nor ``detect=False`` is given.
             UnknownNameError: If there is no such model; names the nearest.
-            CheckpointError: If it has no weights, or they are damaged.
+            CheckpointError: If it has no weights, they are damaged, or its cfg has a preprocessing that cannot be done.
             OptionError: If an argument is out of its range, does not go with the others, or the network lacks what is
                 needed.
         """
