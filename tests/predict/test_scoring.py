@@ -6,7 +6,6 @@ import csv
 import json
 import math
 import shutil
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from ferzoo.predict import scoring
 from ferzoo.predict.predictor import Predictor
 from ferzoo.predict.scoring import score
 from ferzoo.predict.scoring_parts import Files
-from ferzoo.predict.scoring_pipeline import AHEAD, predict_items
 
 LABELS = ("red", "green", "blue")
 
@@ -235,53 +233,6 @@ def test_it_stops_at_a_damaged_image_if_told(folder: Path, tmp_path: Path) -> No
     Image.new("RGB", (8, 8), colour(5)).save(folder / "05.png")
     assert go(folder, tmp_path / "r.jsonl", stop_on_error=True, resume=True).resumed == 4
     assert [row["face"] for row in read(tmp_path / "r.jsonl")] == [1] * 23
-
-
-def test_few_images_are_in_memory(folder: Path) -> None:
-    taken = given = most = 0
-
-    def items() -> Any:
-        nonlocal taken, most
-        for i in range(600):
-            (item,) = Files([str(folder / "01.png")]).read(0, 1)
-            taken, item.index = taken + 1, i
-            most = max(most, taken - given)
-            yield item
-
-    network = MeanColour()
-    for group in predict_items(Predictor(network, detect=False, batch_size=8, threads=1), items(), 3):
-        assert [prediction.source.index for prediction in group] == list(range(given, given + 8))
-        given += len(group)
-    assert given == taken == 600 and set(network.batches) == {8}
-    # One group that is being filled, or with the network and then the caller; one that waits; what the threads work on.
-    assert most <= 2 * 8 + 3 * AHEAD
-
-
-def test_the_network_runs_in_the_caller_s_thread_while_others_prepare(folder: Path) -> None:
-    begun, ready = 0, threading.Condition()
-
-    class Counted(Predictor):
-        def begin(self, *arguments: Any) -> Any:
-            nonlocal begun
-            pending = super().begin(*arguments)
-            with ready:
-                begun += 1
-                ready.notify_all()
-            assert threading.get_ident() != caller
-            return pending
-
-    class Waiting(MeanColour):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            assert threading.get_ident() == caller
-            with ready:
-                # The next group is made ready meanwhile: it would never be, did the threads wait for this.
-                assert ready.wait_for(lambda: begun >= 16, timeout=60)
-            return super().forward(x)
-
-    caller = threading.get_ident()
-    predictor = Counted(Waiting(), detect=False, batch_size=8, threads=1)
-    items = Files([str(folder / "01.png")] * 16).read(0, None)
-    assert [len(group) for group in predict_items(predictor, items, 2)] == [8, 8]
 
 
 def test_an_error_of_the_network_is_raised_and_what_was_done_is_kept(folder: Path, tmp_path: Path) -> None:
