@@ -123,6 +123,7 @@ def _onnx(job: Job, x: np.ndarray) -> tuple[Run, str]:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads, options.inter_op_num_threads = job.threads, 1
+    # Its default: threads that wait in a loop are quicker to wake, and take the processor from whatever else runs.
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(job.runtime == "onnx-spin")))
     session = onnxruntime.InferenceSession(job.file, options, providers=["CPUExecutionProvider"])
     batch = {session.get_inputs()[0].name: x}

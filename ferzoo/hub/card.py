@@ -10,7 +10,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from ..registry.config import CFG_DEFAULTS
+from ..registry.config import with_defaults
 from .checks import METRICS, PARTS
 from .facts import Facts, title_of
 
@@ -143,7 +143,7 @@ def card_text(
         + (", colours taken away first" if facts.grayscale and channels != 1 else ""),
         mean=", ".join(f"{v:g}" for v in cfg["mean"]),
         std=", ".join(f"{v:g}" for v in cfg["std"]),
-        interpolation=cfg.get("interpolation", CFG_DEFAULTS["interpolation"]),
+        interpolation=with_defaults(cfg)["interpolation"],
         training=_training(facts),
         license=_license_text(facts.license, terms),
         files=_rows(("file", "sha256"), [(f"`{name}`", f"`{sha256}`") for name, sha256 in files.items()]),
