@@ -43,9 +43,9 @@ INTERNAL = {
     "scoring_rows scoring_sources video_output",
     "registry": "bounds config factory.find_registered lookup register.registered register.registered_name",
     "testing": "blocks built_by contract graphs intermediates losses models report robustness subject training",
-    "train": "Recipe TrainPackage ablation batches convergence evaluate.on_device folds fused.bits fused.dense "
-    "fused.depthwise fused.functions fused.layers fused.loops fused.maps fused.mixconv loss_cost memory network "
-    "processes recipe.WHERE recipe_checks records relabel release sam schedule seeds splits teacher",
+    "train": "Recipe TrainPackage ablation batches bfloat16 convergence evaluate.on_device folds fused.bits "
+    "fused.dense fused.depthwise fused.functions fused.layers fused.loops fused.maps fused.mixconv loss_cost memory "
+    "network processes recipe.WHERE recipe_checks records relabel release sam schedule seeds splits teacher",
     "weights": "blobs files safe",
 }
 #: A name that a page shows, and the options below it.

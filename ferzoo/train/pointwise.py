@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .bfloat16 import is_native
+
 __all__ = ["PointwiseConv2d", "use_bf16_pointwise"]
 
 #: Channels under which a product is too small to gain by bfloat16, such as in the bottleneck of an attention.
@@ -28,7 +30,7 @@ class PointwiseConv2d(nn.Conv2d):
         if not self.training:
             return super().forward(x)
         pixels, weight = x.permute(0, 2, 3, 1), self.weight.flatten(1)
-        if min(self.in_channels, self.out_channels) < LEAST_CHANNELS:
+        if min(self.in_channels, self.out_channels) < LEAST_CHANNELS or not is_native():
             return F.linear(pixels, weight, self.bias).permute(0, 3, 1, 2)
         out = F.linear(pixels.bfloat16(), weight.bfloat16()).to(x.dtype)
         if self.bias is not None:

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from ferzoo.registry.load import load_model
+from ferzoo.train import pointwise
 from ferzoo.train.loop import train
 from ferzoo.train.network import build_network
 from ferzoo.train.pointwise import PointwiseConv2d, use_bf16_pointwise
@@ -22,8 +23,14 @@ from ferzoo.train.recipe import Recipe
 
 
 @pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize(("channels", "tolerance"), [((48, 64), 2e-2), ((48, 8), 1e-5), ((8, 48), 1e-5)])
-def test_a_convolution_and_its_gradients(bias: bool, channels: tuple[int, int], tolerance: float) -> None:
+@pytest.mark.parametrize(
+    ("channels", "native", "tolerance"),
+    [((48, 64), True, 2e-2), ((48, 64), False, 1e-5), ((48, 8), True, 1e-5), ((8, 48), True, 1e-5)],
+)
+def test_a_convolution_and_its_gradients(
+    bias: bool, channels: tuple[int, int], native: bool, tolerance: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pointwise, "is_native", lambda: native)
     torch.manual_seed(0)
     plain = nn.Conv2d(*channels, 1, bias=bias)
     quick = copy.deepcopy(plain)
@@ -40,7 +47,7 @@ def test_a_convolution_and_its_gradients(bias: bool, channels: tuple[int, int], 
         assert value.shape == expected.shape
         assert (value - expected).norm() < tolerance * expected.norm()
     in_bf16 = (found["quick"][0] - found["plain"][0]).norm() > 1e-4 * found["plain"][0].norm()
-    assert in_bf16 == (min(channels) >= 32)
+    assert in_bf16 == (native and min(channels) >= 32)
     with torch.no_grad():
         assert torch.equal(quick.eval()(images), plain.eval()(images))
 
@@ -72,7 +79,10 @@ def test_a_network_of_a_recipe_keeps_its_names(name: str, shrunk: None) -> None:
         assert torch.equal(plain.eval()(x), quick.eval()(x))
 
 
-def test_a_run_gives_the_same_bits_twice_and_plain_weights(tmp_path: Path, shrunk: None) -> None:
+def test_a_run_gives_the_same_bits_twice_and_plain_weights(
+    tmp_path: Path, shrunk: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pointwise, "is_native", lambda: True)
     splits = {"train": faces(24, 0), "validation": faces(8, 1)}
     recipe = Recipe(
         model="mobilefacenet", model_kwargs={"img_size": 32}, epochs=2, batch_size=8, sizes={0: 32}, lr=1e-3,

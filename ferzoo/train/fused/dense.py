@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
+from ..bfloat16 import Float32Conv2d, product
 from .maps import applies_in_bfloat16
 
 __all__ = ["MatmulConv2d"]
@@ -33,7 +34,7 @@ class _Convolve(torch.autograd.Function):
         windows = _windows(x, taps.shape[1:3], stride, padding)
         ctx.save_for_backward(x, taps)
         ctx.stride, ctx.padding = stride, padding
-        return F.linear(windows.flatten(3), taps.flatten(1))
+        return product(windows.flatten(3), taps.flatten(1).t())
 
     @staticmethod
     @once_differentiable
@@ -44,9 +45,10 @@ class _Convolve(torch.autograd.Function):
         g = g.flatten(0, 2)
         g_x = g_weight = None
         if ctx.needs_input_grad[0]:
-            g_x = _overlap((g @ taps.flatten(1)).view(windows.shape), x.shape, ctx.stride, ctx.padding).to(x.dtype)
+            g_windows = product(g, taps.flatten(1)).view(windows.shape)
+            g_x = _overlap(g_windows, x.shape, ctx.stride, ctx.padding).to(x.dtype)
         if ctx.needs_input_grad[1]:
-            g_taps = g.t() @ windows.flatten(0, 2).flatten(1)
+            g_taps = product(g.t(), windows.flatten(0, 2).flatten(1))
             g_weight = g_taps.view(taps.shape).permute(0, 3, 1, 2).float()
         return g_x, g_weight, None, None
 
@@ -70,7 +72,7 @@ def _overlap(windows: torch.Tensor, shape: torch.Size, stride: Pair, padding: Pa
     return padded[:, top : top + height, left : left + width]
 
 
-class MatmulConv2d(nn.Conv2d):
+class MatmulConv2d(Float32Conv2d):
     """A dense convolution, of small maps a matrix product in bfloat16."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 (PyTorch's name)

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
+from ..bfloat16 import product
 from .maps import bits, compiled, normalization, rows_of, tile
 
 __all__ = ["AttendProject", "ExpandMix", "NormMix", "Normalize"]
@@ -108,7 +109,7 @@ class ExpandMix(torch.autograd.Function):
         n, height, width, channels = x.shape
         hidden = expand.shape[0]
         pixels, matrix = x.reshape(-1, channels).bfloat16(), expand.flatten(1).bfloat16()
-        z = (pixels @ matrix.t()).view(n, height, width, hidden)
+        z = product(pixels, matrix.t()).view(n, height, width, hidden)
         out, rows, columns, saved = _mix_normalized(z, gain, bias, slope, taps, norm, stride)
         ctx.save_for_backward(pixels, matrix, z, *saved)
         ctx.stride = stride
@@ -124,8 +125,8 @@ class ExpandMix(torch.autograd.Function):
         found = _mix_normalized_backward((z, *saved), ctx.stride, g, g_rows, g_columns)
         g_z, g_gain, g_bias, g_slope, *g_taps = found
         flat = g_z.view(-1, z.shape[-1])
-        g_x = (flat @ matrix).float().view(*z.shape[:3], -1)
-        g_expand = (flat.t() @ pixels).float()[..., None, None]
+        g_x = product(flat, matrix).float().view(*z.shape[:3], -1)
+        g_expand = product(flat.t(), pixels).float()[..., None, None]
         return g_x, g_expand, g_gain, g_bias, g_slope, None, None, *g_taps
 
 
@@ -191,7 +192,7 @@ class AttendProject(torch.autograd.Function):
         n, height, width, hidden = x.shape
         attended, matrix = torch.empty_like(x), project.flatten(1).bfloat16()
         compiled().attend(bits(x), row_gates.detach().numpy(), column_gates.detach().numpy(), bits(attended))
-        z = (attended.view(-1, hidden) @ matrix.t()).view(n, height, width, -1)
+        z = product(attended.view(-1, hidden), matrix.t()).view(n, height, width, -1)
         out, saved = _normalize(z, gain, bias, norm, residual)
         ctx.save_for_backward(x, row_gates, column_gates, attended, matrix, *saved)
         ctx.has_residual = residual is not None
@@ -205,8 +206,8 @@ class AttendProject(torch.autograd.Function):
         hidden = x.shape[-1]
         g_z, sums, products = _normalize_backward(g, *of_norm)
         flat = g_z.view(-1, g_z.shape[-1])
-        g_attended, g_x = (flat @ matrix).view(x.shape), torch.empty_like(x)
-        g_project = (flat.t() @ attended.view(-1, hidden)).float()[..., None, None]
+        g_attended, g_x = product(flat, matrix).view(x.shape), torch.empty_like(x)
+        g_project = product(flat.t(), attended.view(-1, hidden)).float()[..., None, None]
         g_rows, g_columns = torch.empty_like(row_gates), torch.empty_like(column_gates)
         gates = (row_gates.detach().numpy(), column_gates.detach().numpy())
         compiled().attend_backward(bits(g_attended), bits(x), *gates, bits(g_x), g_rows.numpy(), g_columns.numpy())
