@@ -11,14 +11,29 @@ __all__ = ["processor", "usable_cores"]
 _CPUINFO = Path("/proc/cpuinfo")
 
 
+#: What sets processors apart that compute networks, the widest first: a flag of the system's and its name.
+_INSTRUCTIONS = {
+    "amx_bf16": "AMX", "avx512_bf16": "AVX-512 with bfloat16", "avx512f": "AVX-512", "avx2": "AVX2",
+}  # fmt: skip
+
+
 def processor() -> str:
-    """The processor's model as the system names it, ``"Intel(R) Xeon(R) Platinum 8481C CPU"``; else its kind."""
+    """The processor's model as the system names it, ``"AMD EPYC (AVX2)"``, with its widest instructions; or its kind.
+
+    One name can stand for generations that differ in those.
+    """
     try:
         lines = _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:  # no Linux
         lines = []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, "") or platform.processor() or platform.machine()
+    found: dict[str, str] = {}
+    for line in lines:
+        key, _, value = line.partition(":")
+        found.setdefault(key.strip(), value.strip())
+    name = found.get("model name") or platform.processor() or platform.machine()
+    flags = found.get("flags", "").split()
+    widest = next((text for flag, text in _INSTRUCTIONS.items() if flag in flags), "")
+    return f"{name} ({widest})" if widest else name
 
 
 def usable_cores() -> int:

@@ -77,6 +77,22 @@ def test_the_processor_is_named_by_its_model(tmp_path: Path, monkeypatch: pytest
     assert processor() == environment()["processor"] == "A CPU: 2 GHz"
 
 
+@pytest.mark.parametrize(
+    ("flags", "widest"),
+    [
+        ("fpu avx avx2", "AVX2"), ("avx2 avx512f avx512_vnni", "AVX-512"),
+        ("avx2 avx512f avx512_bf16", "AVX-512 with bfloat16"), ("amx_bf16 avx512f avx512_bf16 avx2", "AMX"),
+    ],
+)  # fmt: skip
+def test_the_processor_is_named_with_its_widest_instructions(
+    flags: str, widest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    monkeypatch.setattr(processors, "_CPUINFO", cpuinfo)
+    cpuinfo.write_text(f"model name\t: A CPU\nflags\t\t: {flags}\nmodel name\t: B\nflags\t\t: amx_bf16\n")
+    assert processor() == f"A CPU ({widest})"
+
+
 def test_the_revision_says_whether_tracked_files_differ(tmp_path: Path) -> None:
     assert git_revision(tmp_path) == git_revision(tmp_path / "absent") == ""
     git(tmp_path, "init", "-q")
