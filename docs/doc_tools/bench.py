@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from ferzoo.cli.bench import bench_chart
@@ -25,7 +27,8 @@ def runtimes() -> str:
 
 def bench() -> str:
     """A section for every recorded run; a sentence where there is none."""
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("bench*.json"))]
+    paths = sorted(RESULTS.glob("bench*.json"), key=_in_order)
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     return "\n\n".join(map(_run, found)) or NO_RUN
 
 
@@ -80,10 +83,11 @@ def scoring() -> str:
 
 def int8() -> str:
     """Speed and accuracy of the networks that were measured in int8; a sentence where nothing is recorded."""
-    paths, times = sorted(RESULTS.glob("int8-*.json")), RESULTS / "bench-4-int8.json"
+    paths, times = sorted(RESULTS.glob("int8-*.json")), RESULTS / "bench-11-avx2-int8.json"
     if not paths or not times.is_file():
         return NO_RUN
-    p50 = {row["model"]: row["p50_ms"] for row in json.loads(times.read_text(encoding="utf-8"))["rows"]}
+    timed = json.loads(times.read_text(encoding="utf-8"))["rows"]
+    p50 = {row["model"]: row["p50_ms"] for row in timed if row["runtime"] == "onnx"}
     lines = []
     for found in (json.loads(path.read_text(encoding="utf-8")) for path in paths):
         before, after = p50[f"{found['architecture']}.onnx"], p50[found["path"]]
@@ -114,6 +118,11 @@ def fast_ablation() -> str:
     table = rows(("`lfnsb_fast`, ONNX Runtime, batch of 1", "p50 ms", "p95 ms", "x"), lines, right=(1, 2, 3))
     command = f"python -m ferzoo.deploy.fast_ablation --threads {result['threads']} --rounds {result['rounds']}"
     return f"{table}\n\n{_machine(result)} The command is `{command}`."
+
+
+def _in_order(path: Path) -> list[str]:
+    """A key by which bench-9 comes before bench-10."""
+    return [part.zfill(9) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
 
 
 def _machine(result: Mapping[str, Any]) -> str:
