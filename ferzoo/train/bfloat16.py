@@ -1,8 +1,8 @@
 """bfloat16 on CPUs without instructions for it: the maps stay so, what multiplies computes in float32.
 
-oneDNN has no fast convolutions and matrix products in bfloat16 for CPUs with AVX2 alone; PyTorch's own take ten to
-fifty times as long as float32. A product of bfloat16 matrices is summed in float32 everywhere, so that the detour ends
-in the same numbers, up to the order of the sums.
+oneDNN has no convolutions and matrix products in bfloat16 for CPUs with AVX2 alone; PyTorch's own take ten times as long
+as float32 and more. A product of bfloat16 matrices is summed in float32 everywhere, so that the detour ends in the same
+numbers, up to the order of the sums; layers multiply by their weights in float32, not rounded to bfloat16 before.
 """
 
 from __future__ import annotations

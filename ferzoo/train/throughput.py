@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import tempfile
 import time
@@ -23,6 +22,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
 from ..data.faces import FaceDataset, Faces
+from ..data.processors import processor
 from ..data.transforms import train_transform
 from ..labels import FERPLUS
 from ..registry.factory import create_model
@@ -113,7 +113,7 @@ def throughput(
         "repeats": repeats,
         "workers": workers,
         "threads": torch.get_num_threads(),
-        "device": gpu or f"{platform.machine()} CPU",
+        "device": gpu or processor(),
         "dtype": "bfloat16 autocast" if amp else "float32",
         "bf16_pointwise": bf16_pointwise,
         "fused_blocks": fused_blocks,

@@ -18,7 +18,7 @@ from ferzoo.train.recipe import Recipe
 
 #: Numbers up to which a product costs nothing: those of a classifier of a few faces.
 FEW = 1000
-#: What takes ten to fifty times as long in bfloat16 as in float32 on a CPU with AVX2 alone.
+#: What takes ten times as long in bfloat16 as in float32, and more, on a CPU with AVX2 alone.
 SLOW = {"mm", "addmm", "bmm", "baddbmm", "convolution", "convolution_backward", "mkldnn_rnn_layer"}
 
 
