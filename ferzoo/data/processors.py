@@ -18,9 +18,9 @@ _INSTRUCTIONS = {
 
 
 def processor() -> str:
-    """The processor's model as the system names it, ``"AMD EPYC (AVX2)"``, with its widest instructions; or its kind.
+    """Model of the processor and its widest instructions, ``"AMD EPYC (AVX2)"``; its kind where no model is known.
 
-    One name can stand for generations that differ in those.
+    One model's name can stand for generations that differ in their instructions.
     """
     try:
         lines = _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()

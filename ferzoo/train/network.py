@@ -9,7 +9,6 @@ from ..errors import CheckpointError, RecipeError
 from ..models.build import CLASSIFIER
 from ..registry.factory import create_model
 from ..registry.load import load_model
-from .bfloat16 import is_native, use_float32_products
 from .fused import use_fused_blocks
 from .pointwise import use_bf16_pointwise
 from .recipe import Recipe
@@ -38,8 +37,6 @@ def build_network(recipe: Recipe, num_classes: int) -> Any:
     if recipe.fused_blocks and not use_fused_blocks(model, recipe.amp):
         more = "" if recipe.amp else ", or set amp=true, with which there are more"
         raise RecipeError(f"fused_blocks=true finds no block in {recipe.model} that it computes: leave it out{more}.")
-    if recipe.amp and not is_native():
-        use_float32_products(model)
     return model
 
 

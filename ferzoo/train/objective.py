@@ -15,6 +15,7 @@ from ..errors import LossError, RecipeError, UnknownNameError
 from ..losses.cross_entropy import CrossEntropyLoss
 from ..registry.composite import CompositeLoss, loss_parameter_groups
 from .batches import class_weights
+from .bfloat16 import autocast
 from .processes import Processes
 from .recipe import Recipe
 from .sam import SAM
@@ -120,7 +121,7 @@ class Objective:
         """Log-probabilities (N, C) of the teacher for a batch; None without one, or where it was asked once."""
         if not self.teacher:
             return None
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.recipe.amp):
+        with autocast(images.device.type, self.recipe.amp):
             return self.teacher(images)
 
     def __call__(self, images: torch.Tensor, targets: torch.Tensor, taught: torch.Tensor | None = None) -> torch.Tensor:
@@ -132,7 +133,7 @@ class Objective:
             taught: What `ask` said of them.
         """
         recipe = self.recipe
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=recipe.amp):
+        with autocast(images.device.type, recipe.amp):
             outputs: Mapping[str, torch.Tensor] = self._forward(images)
         if self.processes.count > 1:
             wanted = {key: outputs[key] for key in {*self.loss.takes, "logits"} if key in outputs}

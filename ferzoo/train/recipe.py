@@ -79,10 +79,11 @@ class Recipe:
         clip_grad: Largest gradient norm, 0 for none.
         patience: Stop after this many epochs without a better one, 0 for never.
         seed: Seed of weights, order and augmentation.
-        amp: Compute in bfloat16 where `torch.autocast` does; the weights stay float32. On a CPU without instructions
-            for bfloat16 convolutions and linear layers compute in float32, and only their outputs are bfloat16.
+        amp: Compute in bfloat16 where `torch.autocast` does; the weights stay float32. A CPU without instructions for
+            bfloat16 (AVX-512 with bfloat16, AMX, Arm's) computes in float32 all the same: it would take ten times as
+            long and more.
         bf16_pointwise: Compute the 1x1 convolutions in bfloat16 and all else in float32; for CPUs with AMX, where
-            `amp` is slow. On a CPU without instructions for bfloat16 they are matrix products in float32.
+            `amp` is slow; in float32 on a CPU as there.
         fused_blocks: Compute MixConv bottlenecks, and with `amp` the blocks of LANMSFF and MobileFaceNet, by loops that
             numba compiles, with the widest maps in bfloat16, each on one thread, and with `amp` dense convolutions of
             small maps as matrix products; for CPUs and one process a core, in place of `compile`. Needs the extra

@@ -26,6 +26,7 @@ from ..data.processors import processor
 from ..data.transforms import train_transform
 from ..labels import FERPLUS
 from ..registry.factory import create_model
+from .bfloat16 import autocast, is_native
 from .loop import Run
 from .memory import asked_for
 from .recipe import Recipe
@@ -60,7 +61,7 @@ def throughput(
         workers: Processes that load images, 0 for the main one.
         threads: CPU threads, 0 for torch's choice.
         device: `auto` for a GPU where there is one, or `cpu`.
-        amp: Compute in bfloat16 where `torch.autocast` does.
+        amp: As the recipe's `amp`, in both loops.
         bf16_pointwise: Compute the 1x1 convolutions in bfloat16, in ferzoo's loop alone.
         fused_blocks: As the recipe's `fused_blocks`, in ferzoo's loop alone.
         compile: Use `torch.compile`, in both loops.
@@ -114,7 +115,7 @@ def throughput(
         "workers": workers,
         "threads": torch.get_num_threads(),
         "device": gpu or processor(),
-        "dtype": "bfloat16 autocast" if amp else "float32",
+        "dtype": "bfloat16 autocast" if amp and (gpu or is_native()) else "float32",
         "bf16_pointwise": bf16_pointwise,
         "fused_blocks": fused_blocks,
         "compile": compile,
@@ -162,7 +163,7 @@ def _plain(run: Run, recipe: Recipe, faces: Faces) -> Callable[[], object]:
         for images, targets in loader:
             images = images.to(device, non_blocking=True, memory_format=torch.channels_last)
             targets = targets.to(device, non_blocking=True)
-            with torch.autocast(device.type, torch.bfloat16, enabled=recipe.amp):
+            with autocast(device.type, recipe.amp):
                 logits = forward(images)
             loss = cross_entropy(logits.float(), targets)
             optimizer.zero_grad()

@@ -12,7 +12,6 @@ from torch import nn
 pytest.importorskip("numba", reason="comes with the extra cpu")
 
 from ferzoo.train import bfloat16
-from ferzoo.train.bfloat16 import use_float32_products
 from ferzoo.train.fused import use_fused_blocks
 from ferzoo.train.fused.dense import MatmulConv2d, _Convolve
 from ferzoo.train.network import build_network
@@ -74,20 +73,15 @@ def test_output_and_gradients(name: str, memory: torch.memory_format, products: 
         assert (value.double() - reference).norm() < 0.005 * reference.norm(), key
 
 
-@pytest.mark.parametrize("native", [True, False], ids=["bfloat16", "no bfloat16"])
-def test_where_it_does_not_pay_or_nothing_trains_it_is_the_convolution(
-    native: bool, products: list[torch.Size], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bfloat16, "is_native", lambda: native)
+def test_where_it_does_not_pay_or_nothing_trains_it_is_the_convolution(products: list[torch.Size]) -> None:
     torch.manual_seed(0)
     plain = nn.Conv2d(128, 128, 3, padding=1)
     quick = nn.Sequential(copy.deepcopy(plain))
     assert use_fused_blocks(quick, True) == 1 and type(quick[0]) is MatmulConv2d
     small, large = torch.randn(2, 128, 2, 2), torch.randn(2, 128, 6, 6)
-    expected = [through(plain, x) if native else plain(x).bfloat16() for x in (small, large)]
-    assert torch.equal(through(quick.train(), large), expected[1])
+    assert torch.equal(through(quick.train(), large), through(plain, large))
     assert torch.equal(quick(small), plain(small))
-    assert torch.equal(through(quick.eval(), small), expected[0])
+    assert torch.equal(through(quick.eval(), small), through(plain, small))
     assert not products
     through(quick.train(), small)
     assert products == [(2, 2, 2, 128)]
@@ -142,15 +136,12 @@ def test_a_map_smaller_than_the_kernel_is_pytorchs_error() -> None:
 
 
 @pytest.mark.parametrize("name", ["scn", "dan", "dacl", "ma_net", "ran"])
-def test_the_gradient_of_a_network(name: str, products: list[torch.Size]) -> None:
+def test_the_gradient_of_a_network(name: str, products: list[torch.Size], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bfloat16, "is_native", lambda: True)  # sums as those of PyTorch's that it is compared with
     torch.manual_seed(0)
     plain: Any = build_network(Recipe(model=name, model_kwargs={"img_size": 48}), 8).train()
     quick = copy.deepcopy(plain)
     assert use_fused_blocks(quick, True) > 5
-    for network in (plain, quick):  # on a CPU without bfloat16's instructions PyTorch's own sums are no reference
-        use_float32_products(network)
-        for parameter in network.parameters():
-            parameter.data = parameter.data.bfloat16().float()
     images, labels = torch.randn(4, 3, 48, 48), torch.arange(4)
     gradients = []
     for network in (plain, quick):

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from ..bfloat16 import Float32Conv2d, product
+from ..bfloat16 import product
 from .maps import applies_in_bfloat16
 
 __all__ = ["MatmulConv2d"]
@@ -72,7 +72,7 @@ def _overlap(windows: torch.Tensor, shape: torch.Size, stride: Pair, padding: Pa
     return padded[:, top : top + height, left : left + width]
 
 
-class MatmulConv2d(Float32Conv2d):
+class MatmulConv2d(nn.Conv2d):
     """A dense convolution, of small maps a matrix product in bfloat16."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 (PyTorch's name)
