@@ -54,13 +54,13 @@ def use_bf16_pointwise(model: nn.Module) -> int:
         How many there were.
     """
     count, native = 0, is_native()
-    module: Any  # PyTorch types what a module holds as a tensor or a module
     for module in model.modules():
         if type(module) is not nn.Conv2d or module.kernel_size != (1, 1) or module.stride != (1, 1):
             continue
         if module.groups == 1 and module.padding in ((0, 0), "valid", "same"):
-            module.__class__ = PointwiseConv2d
+            layer: Any = module
+            layer.__class__ = PointwiseConv2d
             # Kept, not asked for in `forward`, where it would break what torch.compile traces.
-            module.in_bfloat16 = native and min(module.in_channels, module.out_channels) >= LEAST_CHANNELS
+            layer.in_bfloat16 = native and min(layer.in_channels, layer.out_channels) >= LEAST_CHANNELS
             count += 1
     return count
