@@ -12,8 +12,10 @@ import torch
 __all__ = ["autocast", "is_native", "product"]
 
 
-def is_native() -> bool:
-    """Whether this CPU has instructions that multiply in bfloat16: AVX-512 with bfloat16, AMX, or Arm's."""
+def is_native(device_type: str = "cpu") -> bool:
+    """Whether a kind of device multiplies in bfloat16: a CPU with AVX-512 with bfloat16, AMX, or Arm's; any other."""
+    if device_type != "cpu":
+        return True
     if platform.machine().lower() in ("x86_64", "amd64"):
         return torch.cpu._is_avx512_bf16_supported()
     return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
@@ -26,8 +28,7 @@ def autocast(device_type: str, enabled: bool) -> torch.autocast:
         device_type: Kind of the device, as "cpu".
         enabled: Whether the recipe asks for it.
     """
-    enabled = enabled and (device_type != "cpu" or is_native())
-    return torch.autocast(device_type, torch.bfloat16, enabled=enabled)
+    return torch.autocast(device_type, torch.bfloat16, enabled=enabled and is_native(device_type))
 
 
 def product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,7 @@ from ..errors import CheckpointError, RecipeError
 from ..models.build import CLASSIFIER
 from ..registry.factory import create_model
 from ..registry.load import load_model
+from .bfloat16 import is_native
 from .fused import use_fused_blocks
 from .pointwise import use_bf16_pointwise
 from .recipe import Recipe
@@ -32,7 +33,7 @@ def build_network(recipe: Recipe, num_classes: int) -> Any:
         raise RecipeError(f"{recipe.model} does not take model_kwargs={recipe.model_kwargs}: {error}") from error
     if recipe.init:
         _start_from(recipe, model)
-    if recipe.bf16_pointwise:
+    if recipe.bf16_pointwise and is_native():
         use_bf16_pointwise(model)
     if recipe.fused_blocks and not use_fused_blocks(model, recipe.amp):
         more = "" if recipe.amp else ", or set amp=true, with which there are more"

@@ -5,13 +5,9 @@ Autocast takes the depthwise convolutions along, which oneDNN computes many time
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import nn
-
-from .bfloat16 import is_native
 
 __all__ = ["PointwiseConv2d", "use_bf16_pointwise"]
 
@@ -22,21 +18,17 @@ LEAST_CHANNELS = 32
 class PointwiseConv2d(nn.Conv2d):
     """A 1x1 convolution that in training is a matrix product over the channels, in bfloat16 where it is wide.
 
-    In evaluation it is the convolution that it was. Weights, gradients and output keep their type. Without the CPU's
-    own bfloat16 (`is_native`) it is float32 throughout.
+    In evaluation it is the convolution that it was. Weights, gradients and output keep their type.
 
     Shape: (N, in_channels, H, W) to (N, out_channels, H, W); best in channels_last, where no element moves.
     """
-
-    #: Whether the product is in bfloat16.
-    in_bfloat16: bool
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the map."""
         if not self.training:
             return super().forward(x)
         pixels, weight = x.permute(0, 2, 3, 1), self.weight.flatten(1)
-        if not self.in_bfloat16:
+        if min(self.in_channels, self.out_channels) < LEAST_CHANNELS:
             return F.linear(pixels, weight, self.bias).permute(0, 3, 1, 2)
         out = F.linear(pixels.bfloat16(), weight.bfloat16()).to(x.dtype)
         if self.bias is not None:
@@ -53,14 +45,11 @@ def use_bf16_pointwise(model: nn.Module) -> int:
     Returns:
         How many there were.
     """
-    count, native = 0, is_native()
+    count = 0
     for module in model.modules():
         if type(module) is not nn.Conv2d or module.kernel_size != (1, 1) or module.stride != (1, 1):
             continue
         if module.groups == 1 and module.padding in ((0, 0), "valid", "same"):
-            layer: Any = module
-            layer.__class__ = PointwiseConv2d
-            # Kept, not asked for in `forward`, where it would break what torch.compile traces.
-            layer.in_bfloat16 = native and min(layer.in_channels, layer.out_channels) >= LEAST_CHANNELS
+            module.__class__ = PointwiseConv2d
             count += 1
     return count

@@ -83,7 +83,7 @@ class Recipe:
             bfloat16 (AVX-512 with bfloat16, AMX, Arm's) computes in float32 all the same: it would take ten times as
             long and more.
         bf16_pointwise: Compute the 1x1 convolutions in bfloat16 and all else in float32; for CPUs with AMX, where
-            `amp` is slow; in float32 on a CPU as there.
+            `amp` is slow; a CPU without instructions for bfloat16 leaves it.
         fused_blocks: Compute MixConv bottlenecks, and with `amp` the blocks of LANMSFF and MobileFaceNet, by loops that
             numba compiles, with the widest maps in bfloat16, each on one thread, and with `amp` dense convolutions of
             small maps as matrix products; for CPUs and one process a core, in place of `compile`. Needs the extra

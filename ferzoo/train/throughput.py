@@ -115,7 +115,7 @@ def throughput(
         "workers": workers,
         "threads": torch.get_num_threads(),
         "device": gpu or processor(),
-        "dtype": "bfloat16 autocast" if amp and (gpu or is_native()) else "float32",
+        "dtype": "bfloat16 autocast" if amp and is_native(run.processes.device.type) else "float32",
         "bf16_pointwise": bf16_pointwise,
         "fused_blocks": fused_blocks,
         "compile": compile,

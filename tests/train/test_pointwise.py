@@ -15,22 +15,22 @@ from safetensors.torch import load_file
 from torch import nn
 
 from ferzoo.registry.load import load_model
-from ferzoo.train import pointwise
+from ferzoo.train import network
 from ferzoo.train.loop import train
 from ferzoo.train.network import build_network
 from ferzoo.train.pointwise import PointwiseConv2d, use_bf16_pointwise
 from ferzoo.train.recipe import Recipe
 
 
+@pytest.fixture
+def native(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CPU with instructions for bfloat16: the others leave the setting."""
+    monkeypatch.setattr(network, "is_native", lambda: True)
+
+
 @pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize(
-    ("channels", "native", "tolerance"),
-    [((48, 64), True, 2e-2), ((48, 64), False, 1e-5), ((48, 8), True, 1e-5), ((8, 48), True, 1e-5)],
-)
-def test_a_convolution_and_its_gradients(
-    bias: bool, channels: tuple[int, int], native: bool, tolerance: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pointwise, "is_native", lambda: native)
+@pytest.mark.parametrize(("channels", "tolerance"), [((48, 64), 2e-2), ((48, 8), 1e-5), ((8, 48), 1e-5)])
+def test_a_convolution_and_its_gradients(bias: bool, channels: tuple[int, int], tolerance: float) -> None:
     torch.manual_seed(0)
     plain = nn.Conv2d(*channels, 1, bias=bias)
     quick = copy.deepcopy(plain)
@@ -47,7 +47,7 @@ def test_a_convolution_and_its_gradients(
         assert value.shape == expected.shape
         assert (value - expected).norm() < tolerance * expected.norm()
     in_bf16 = (found["quick"][0] - found["plain"][0]).norm() > 1e-4 * found["plain"][0].norm()
-    assert in_bf16 == (native and min(channels) >= 32)
+    assert in_bf16 == (min(channels) >= 32)
     with torch.no_grad():
         assert torch.equal(quick.eval()(images), plain.eval()(images))
 
@@ -67,7 +67,7 @@ def test_what_is_no_plain_1x1_convolution_stays() -> None:
 
 
 @pytest.mark.parametrize("name", ["lfnsb", "lanmsff", "mobilefacenet", "ddamfn"])
-def test_a_network_of_a_recipe_keeps_its_names(name: str, shrunk: None) -> None:
+def test_a_network_of_a_recipe_keeps_its_names(name: str, shrunk: None, native: None) -> None:
     recipe = Recipe(model=name)
     plain: Any = build_network(recipe, 8)
     quick: Any = build_network(dataclasses.replace(recipe, bf16_pointwise=True), 8)
@@ -79,10 +79,7 @@ def test_a_network_of_a_recipe_keeps_its_names(name: str, shrunk: None) -> None:
         assert torch.equal(plain.eval()(x), quick.eval()(x))
 
 
-def test_a_run_gives_the_same_bits_twice_and_plain_weights(
-    tmp_path: Path, shrunk: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pointwise, "is_native", lambda: True)
+def test_a_run_gives_the_same_bits_twice_and_plain_weights(tmp_path: Path, shrunk: None, native: None) -> None:
     splits = {"train": faces(24, 0), "validation": faces(8, 1)}
     recipe = Recipe(
         model="mobilefacenet", model_kwargs={"img_size": 32}, epochs=2, batch_size=8, sizes={0: 32}, lr=1e-3,
