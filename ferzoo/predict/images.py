@@ -1,4 +1,4 @@
-"""From a file, a PIL image or an array to an upright RGB array."""
+"""From a file, a PIL image or an array to an upright RGB image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 
 from ..errors import ImageError
 
-__all__ = ["MAX_PIXELS", "Source", "decode", "expand", "is_many", "printable", "read_image", "to_rgb"]
+__all__ = ["MAX_PIXELS", "Source", "decode", "expand", "is_many", "printable", "read_image", "to_image", "to_rgb"]
 
 Source = str | os.PathLike[str] | Image.Image | np.ndarray
 
@@ -89,6 +89,12 @@ def to_rgb(source: Source) -> np.ndarray:
     Raises:
         ImageError: If it is no image that can be used.
     """
+    image = to_image(source)
+    return image if isinstance(image, np.ndarray) else np.array(image)
+
+
+def to_image(source: Source) -> Image.Image | np.ndarray:
+    """The same, where an array is not wanted for its own sake: a PIL image in RGB, or an array for an array."""
     if isinstance(source, np.ndarray):
         return from_array(source)
     if isinstance(source, Image.Image):
@@ -97,7 +103,7 @@ def to_rgb(source: Source) -> np.ndarray:
         except ImageError as error:
             raise ImageError(f"The image {error}") from error.__cause__
     if isinstance(source, str | os.PathLike):
-        return read_image(source)
+        return open_image(source)
     tensor = hasattr(source, "permute")
     hint = " A tensor (C, H, W) in [0, 1]: (255 * t).byte().permute(1, 2, 0).numpy()." if tensor else ""
     raise ImageError(f"An image is a path, a PIL image or an RGB uint8 array, not {type(source).__name__}.{hint}")
@@ -127,6 +133,11 @@ def from_array(array: np.ndarray) -> np.ndarray:
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
+    """`open_image` as an array, RGB (H, W, 3), uint8."""
+    return np.array(open_image(path))
+
+
+def open_image(path: str | os.PathLike[str]) -> Image.Image:
     """Read a file: the first frame, turned upright as EXIF says, in RGB.
 
     16-bit samples are reduced to 8, CMYK, palettes and the like converted, transparency laid on white.
@@ -135,7 +146,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         path: A JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000 or PPM file, or HEIF where Pillow has a plugin.
 
     Returns:
-        RGB (H, W, 3), uint8, upright.
+        A picture in RGB, upright.
 
     Raises:
         ImageError: If it is missing, empty, truncated, no image, or of 100 megapixels or more; names the file.
@@ -155,7 +166,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     return decode(path, name)
 
 
-def decode(file: str | os.PathLike[str] | IO[bytes], name: str) -> np.ndarray:
+def decode(file: str | os.PathLike[str] | IO[bytes], name: str) -> Image.Image:
     """The same for what is known to be there: a path or an open file, that an error calls `name`."""
     Image.init()
     formats = [kind for kind in _FORMATS if kind in Image.OPEN]
@@ -164,7 +175,9 @@ def decode(file: str | os.PathLike[str] | IO[bytes], name: str) -> np.ndarray:
             # Pillow's own bound warns from 89 megapixels up; ours is checked below, and damaged metadata is no news.
             warnings.simplefilter("ignore")
             with Image.open(file, formats=formats) as image:
-                return from_pil(image)
+                picture = from_pil(image)
+                # A copy is free of the file, and of the frames and metadata in it.
+                return picture.copy() if picture is image else picture
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from error.__cause__
     except Image.UnidentifiedImageError as error:
@@ -177,14 +190,14 @@ def decode(file: str | os.PathLike[str] | IO[bytes], name: str) -> np.ndarray:
         raise ImageError(f"{name}: cannot be decoded: {_reason(error)}.") from error
 
 
-def from_pil(image: Image.Image) -> np.ndarray:
+def from_pil(image: Image.Image) -> Image.Image:
     """Turn a PIL image upright and convert it; the image itself is left as it is.
 
     Args:
         image: Any mode; of an animated one the current frame.
 
     Returns:
-        RGB (H, W, 3), uint8, upright.
+        A picture in RGB, upright: the image itself where it is that already.
 
     Raises:
         ImageError: If it has 100 megapixels or more, none at all, is truncated, or its pixels have no 8-bit meaning.
@@ -200,10 +213,10 @@ def from_pil(image: Image.Image) -> np.ndarray:
         rgb = _rgb(image)
         if orientation in _UPRIGHT:
             rgb = rgb.transpose(_UPRIGHT[orientation])
-        return np.array(rgb)
+        return rgb
     except ImageError:
         raise
-    except Exception as error:  # as in read_image
+    except Exception as error:  # as in open_image
         raise ImageError(f"cannot be decoded: {_reason(error)}.") from error
 
 

@@ -15,7 +15,7 @@ from ..errors import ImageError, OptionError
 from .crop import align, square_crop
 from .faces import MARGIN, Detector, Face, check_detections
 from .haar import HaarDetector
-from .images import Source, expand, is_many, to_rgb
+from .images import Source, expand, is_many, to_image
 from .open_network import open_network
 
 if TYPE_CHECKING:
@@ -227,10 +227,14 @@ class Predictor:
 
         return follow(self, source, fps, detect_every, smoothing, max_gap, batch_frames)
 
-    def begin(self, source: Any, read: Callable[[Any], np.ndarray] = to_rgb) -> Pending:
+    def begin(self, source: Any, read: Callable[[Any], Image.Image | np.ndarray] = to_image) -> Pending:
         """Read an image, find its faces and cut them out; what is wrong with it is kept as its error."""
         try:
-            rgb = read(source)
+            image = read(source)
+            if self.detector is None and isinstance(image, Image.Image):  # without the way through an array
+                whole = (0, 0, *image.size)
+                return Pending(source, *image.size, None, [(whole, None)], [self.network.pixels(image)])
+            rgb = image if isinstance(image, np.ndarray) else np.array(image)
             found = self.find(rgb)
         except ImageError as error:
             return Pending(source, error=error)

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from .images import printable
 from .predictor import Prediction
 from .scoring_job import Settings, facts_of
 from .scoring_journal import Output, State, check_place
-from .scoring_pipeline import default_workers, predict_items
+from .scoring_pipeline import Pipeline
 from .scoring_rows import FORMATS, RowFormat, check_parquet, rows_of, write_parquet
 from .scoring_sources import no_image, open_source
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Summary", "score"]
 
-#: Seconds between two commits: what a crash costs at most, beside a group of images.
+#: Seconds between two commits: what a crash costs at most, beside the groups of images that are worked on.
 COMMIT = 5.0
 
 
@@ -133,7 +133,8 @@ def score(
     own = {os.path.abspath(file) for file in (path, lines, path.with_name(path.name + ".progress"))}
     images = open_source(source, keep, column, own)
     # On a cluster the devices are the workers'; here the network only says what it is.
-    predictor = settings.predictor(device="cpu") if cluster else settings.predictor()
+    pipeline = Pipeline(replace(settings, device="cpu") if cluster else settings)
+    predictor = pipeline.predictor
     shape = RowFormat(suffix, predictor.labels, keep)
     schema = shape.schema(images.kinds) if lines != path else None
     with ExitStack() as stack:
@@ -145,10 +146,7 @@ def score(
         start = time.monotonic()
         if not before.finished:
             place = before.part, before.index
-            if team:
-                groups = team.predict(images, place)
-            else:
-                groups = predict_items(predictor, images.read(place), workers or default_workers())
+            groups = team.predict(images, place) if team else pipeline(images.read(place))
             with closing(groups):
                 _write(output, groups, shape, _Progress(images.total or 0, before.images, progress), stop_on_error)
             if not output.state.images:  # an archive says so at its end

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
+from PIL import Image
 
 from ..errors import DataError, ImageError
-from .images import decode, printable, read_image
+from .images import decode, open_image, printable
 
 __all__ = ["IMAGES", "Files", "Item", "ListFile", "Part"]
 
@@ -44,8 +44,8 @@ class Item:
     problem: str | None = None
     part: int = 0
 
-    def rgb(self) -> np.ndarray:
-        """Decode it to RGB (H, W, 3), uint8, upright.
+    def picture(self) -> Image.Image:
+        """Decode it to a picture in RGB, upright.
 
         Raises:
             ImageError: If it is missing or no image; names it.
@@ -53,7 +53,7 @@ class Item:
         if self.problem is not None:
             raise ImageError(f"{printable(self.name)}: {self.problem}.")
         if self.data is None:
-            return read_image(self.name)
+            return open_image(self.name)
         if not self.data:
             raise ImageError(f"{printable(self.name)}: is empty (0 bytes).")
         return decode(io.BytesIO(self.data), printable(self.name))

@@ -7,27 +7,95 @@ import copy
 import threading
 import warnings
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from ..data.processors import usable_cores
+from ..registry.exported import is_exported
 from .faces import Detector
 from .haar import HaarDetector
 from .predictor import Pending, Prediction, Predictor
 from .scoring_parts import Item
 
-__all__ = ["default_workers", "predict_items"]
+if TYPE_CHECKING:
+    from .scoring_job import Settings
+
+__all__ = ["Pipeline", "default_workers", "predict_groups", "predict_items"]
+
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
 
 #: Images an image thread may be ahead by, beyond a group that waits for the network: enough to never be idle.
 AHEAD = 4
+#: Encoded bytes after which a group of `predict_groups` is full, for every image thread holds one.
+BYTES = 1 << 24
 
 
 def default_workers() -> int:
     """As many image threads as this process has processors, 16 at most."""
     return min(16, usable_cores())
+
+
+class Pipeline:
+    """A predictor with the image threads around it.
+
+    Attributes:
+        predictor: As the settings say.
+        workers: Image threads.
+    """
+
+    def __init__(self, settings: Settings, workers: int | None = None) -> None:
+        """Load the network, and choose between `predict_groups` and `predict_items`.
+
+        Args:
+            settings: How.
+            workers: Image threads; None for what the settings or else the processors say.
+        """
+        self.workers = workers or settings.workers or default_workers()
+        threads = settings.threads or usable_cores()
+        # With torch each thread that calls it gets threads of OpenMP's own; a detector takes its time, so that threads
+        # which share it image by image end together.
+        self._whole = is_exported(settings.model) and not settings.detect and threads >= self.workers
+        # The calling threads compute, too: with the session's others they are as many as there should be.
+        own = {"threads": threads - self.workers + 1} if self._whole else {}
+        self.predictor = settings.predictor(**own)
+
+    def __call__(self, items: Iterable[Item]) -> Generator[list[Prediction], None, None]:
+        """Predict images, in order, group by group."""
+        return (predict_groups if self._whole else predict_items)(self.predictor, items, self.workers)
+
+
+def predict_groups(
+    predictor: Predictor, items: Iterable[Item], workers: int
+) -> Generator[list[Prediction], None, None]:
+    """`predict_items` for a network that may be called from many threads: each takes a group from bytes to scores.
+
+    No thread then waits for another at every layer, as those of one call do, nor for the one thread that calls. A group
+    is `batch_size` images, or fewer with `BYTES` together.
+    """
+
+    def predict(group: list[Item]) -> list[Prediction]:
+        return predictor.finish([predictor.begin(item, Item.picture) for item in group])
+
+    groups = _in_order(predict, _filled(items, predictor.batch_size), workers, workers + 1)
+    with warnings.catch_warnings(), contextlib.closing(groups):  # as in `predict_items`
+        yield from groups
+
+
+def _filled(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    group: list[Item] = []
+    weight = 0
+    for item in items:
+        group.append(item)
+        weight += len(item.data or b"")
+        if len(group) >= size or weight >= BYTES:
+            yield group
+            group, weight = [], 0
+    if group:
+        yield group
 
 
 def predict_items(predictor: Predictor, items: Iterable[Item], workers: int) -> Generator[list[Prediction], None, None]:
@@ -45,7 +113,8 @@ def predict_items(predictor: Predictor, items: Iterable[Item], workers: int) -> 
     Yields:
         The predictions of a group, the source of each of which is its item.
     """
-    prepared = _prepared(predictor, items, workers)
+    # As many images as the next group can have are ready or being worked on.
+    prepared = _in_order(_Preparer(predictor), items, workers, predictor.batch_size + workers * AHEAD)
     with _single_threaded_opencv(predictor), warnings.catch_warnings(), contextlib.closing(prepared):
         # Reading an image puts the filters aside for a moment, which threads do to each other's harm: on the way out
         # they are as they were.
@@ -55,15 +124,16 @@ def predict_items(predictor: Predictor, items: Iterable[Item], workers: int) -> 
             yield predictor.finish(group)
 
 
-def _prepared(predictor: Predictor, items: Iterable[Item], workers: int) -> Generator[Pending, None, None]:
-    """Every image with its crops, in order; as many images as the next group can have are ready or being worked on."""
-    prepare = _Preparer(predictor)
+def _in_order(
+    work: Callable[[_In], _Out], things: Iterable[_In], workers: int, most: int
+) -> Generator[_Out, None, None]:
+    """What `work`, called in threads, makes of each thing, in order; `most` of them are ready or being worked on."""
     pool = ThreadPoolExecutor(workers)
     try:
-        window: deque[Future[Pending]] = deque()
-        for item in items:
-            window.append(pool.submit(prepare, item))
-            if len(window) >= predictor.batch_size + workers * AHEAD:
+        window: deque[Future[_Out]] = deque()
+        for thing in things:
+            window.append(pool.submit(work, thing))
+            if len(window) >= most:
                 yield window.popleft().result()
         while window:
             yield window.popleft().result()
@@ -81,7 +151,7 @@ class _Preparer:
             self._predictor.detector = _OneAtATime(predictor.detector)
 
     def __call__(self, item: Item) -> Pending:
-        return self._of_this_thread().begin(item, Item.rgb)
+        return self._of_this_thread().begin(item, Item.picture)
 
     def _of_this_thread(self) -> Predictor:
         if not self._cascade:

@@ -15,7 +15,8 @@ from typing import Any
 from ..deploy.bench_summary import machine
 from ..errors import FerzooError
 from .scoring_job import Settings
-from .scoring_pipeline import default_workers, predict_items
+from .scoring_parts import Item
+from .scoring_pipeline import Pipeline
 from .scoring_rows import RowFormat, rows_of
 from .scoring_sources import open_source
 
@@ -39,21 +40,20 @@ def scoring_rate(source: str, settings: Settings, images: int = 1024, repeats: i
         The setting; `end_to_end` and `network`, images a second, the medians; `ratio`, the median of the first over
         the second, pair by pair.
     """
-    predictor, workers = settings.predictor(), settings.workers or default_workers()
+    pipeline, predictor = Pipeline(settings), settings.predictor()
     opened = open_source(source)
     shape = RowFormat(".csv", predictor.labels, ())
     crops: list[Any] = []
     count = 0
     for item in islice(opened.read(), images):
-        rgb = item.rgb()
-        crops += predictor.prepare(rgb, predictor.find(rgb))
+        crops += predictor.begin(item, Item.picture).crops
         count += 1
     starts = range(0, len(crops), settings.batch_size)
     batches = [predictor.network.batch(crops[i : i + settings.batch_size]) for i in starts]
 
     def end_to_end() -> None:
         with tempfile.TemporaryFile() as file:
-            for group in predict_items(predictor, islice(opened.read(), images), workers):
+            for group in pipeline(islice(opened.read(), images)):
                 file.write(shape.encode([row for one in group for row in rows_of(one, shape)]))
 
     def network() -> None:
@@ -75,7 +75,7 @@ def scoring_rate(source: str, settings: Settings, images: int = 1024, repeats: i
         "faces": len(crops),
         "batch_size": settings.batch_size,
         "threads": settings.threads,
-        "workers": workers,
+        "workers": pipeline.workers,
         "repeats": repeats,
         **{name: round(count / statistics.median(taken), 1) for name, taken in times.items()},
         "ratio": round(statistics.median(ratios), 3),

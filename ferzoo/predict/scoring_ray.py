@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FerzooError, MissingExtraError, first_line
-from .scoring_pipeline import default_workers, predict_items
+from .scoring_pipeline import Pipeline, default_workers
 from .scoring_sources import Place, Source
 
 if TYPE_CHECKING:
@@ -55,14 +55,14 @@ class _Worker:
             os.chdir(folder)
         except OSError as error:
             raise FerzooError(f"The folder {folder} of the job is not on this node: {error.strerror}.") from error
-        self._predictor, self._source = settings.predictor(), source
+        self._source = source
         # The other workers of the node have the other cores.
-        self._threads = settings.workers or min(cores, default_workers())
+        self._pipeline = Pipeline(settings, settings.workers or min(cores, default_workers()))
 
     def __call__(self, batch: dict[str, Any]) -> Iterator[dict[str, list[bytes]]]:
         for part, start, stop in map(pickle.loads, batch["item"]):
             try:
-                for group in predict_items(self._predictor, self._source.part(part, start, stop), self._threads):
+                for group in self._pipeline(self._source.part(part, start, stop)):
                     for prediction in group:
                         prediction.source.data = None
                     yield {"group": [pickle.dumps(group)]}
@@ -94,7 +94,7 @@ class Team:
             place: The first image.
 
         Yields:
-            Groups as `predict_items` gives them.
+            Groups as a `Pipeline` gives them.
 
         Raises:
             FerzooError: If a worker fails.

@@ -50,20 +50,23 @@ class RowFormat:
         if twice := sorted({name for name in self.columns if self.columns.count(name) > 1}):
             raise FerzooError(f"Two columns of the rows would be called {', '.join(twice)}.")
         self._labels, self._csv = tuple(labels), suffix == ".csv"
-        self.header = self._csv_line(dict(zip(self.columns, self.columns, strict=True))) if self._csv else b""
+        self.header = self._lines([dict(zip(self.columns, self.columns, strict=True))]) if self._csv else b""
 
     def encode(self, rows: Sequence[Mapping[str, Any]]) -> bytes:
         """Rows as lines."""
         if self._csv:
-            return b"".join(map(self._csv_line, rows))
+            return self._lines(rows)
         return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
 
-    def _csv_line(self, row: Mapping[str, Any]) -> bytes:
+    def _lines(self, rows: Sequence[Mapping[str, Any]]) -> bytes:
         text = io.StringIO()
         decimal = {"score", *self._labels}
-        csv.writer(text, lineterminator="\n").writerow(
-            f"{row[name]:.6f}" if name in decimal and isinstance(row[name], float) else _cell(row[name])
-            for name in self.columns
+        csv.writer(text, lineterminator="\n").writerows(
+            [
+                f"{value:.6f}" if isinstance(value := row[name], float) and name in decimal else _cell(value)
+                for name in self.columns
+            ]
+            for row in rows
         )
         return text.getvalue().encode()
 

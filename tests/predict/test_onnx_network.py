@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,10 @@ import ferzoo
 from ferzoo.cli.main import main
 from ferzoo.deploy import export as module
 from ferzoo.errors import WeightsNotFoundError
+from ferzoo.predict.onnx_network import OnnxNetwork
+from ferzoo.predict.scoring import score
+from ferzoo.predict.scoring_job import Settings
+from ferzoo.predict.scoring_pipeline import Pipeline
 
 pytest.importorskip("onnxruntime", reason="comes with the extra export")
 pytest.importorskip("onnx", reason="comes with the extra export")
@@ -77,3 +82,47 @@ def test_what_a_file_cannot_do(files: tuple[str, Path, Path], tmp_path: Path) ->
 def test_the_command_takes_it(files: tuple[str, Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", str(PHOTO), "--no-detect", "--model", str(files[1])]) == 0
     assert "happiness" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_scoring_crops_from_many_threads(
+    whole: bool, files: tuple[str, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two threads are in the network at once, and the rows are those that one gives."""
+    file, crops = files[1 + whole], tmp_path / "crops"
+    crops.mkdir()
+    rng = np.random.default_rng(7)
+    for i in range(22):
+        Image.fromarray(rng.integers(0, 256, (52, 49, 3), dtype=np.uint8)).save(crops / f"{i:02}.png")
+    meeting, callers = threading.Barrier(2), list[int]()
+    run = OnnxNetwork.run
+
+    def met(self: OnnxNetwork, batches: list[np.ndarray]) -> object:
+        callers.append(threading.get_ident())
+        if len(callers) <= 2 and workers == 2 and threads == 2:
+            meeting.wait(timeout=60)
+        return run(self, batches)
+
+    monkeypatch.setattr(OnnxNetwork, "run", met)
+    rows = {}
+    for workers, threads in ((1, 1), (2, 2), (2, 3), (3, 2)):
+        callers.clear()
+        out = tmp_path / f"{workers}{threads}.csv"
+        score(crops, out, file, detect=False, batch_size=5, workers=workers, threads=threads)
+        rows[workers, threads] = out.read_bytes()
+        assert len(callers) == 5
+        # With fewer threads for the network than image threads it is called from this one.
+        assert (threading.get_ident() in callers) == (workers > threads)
+    assert len(set(rows.values())) == 1
+
+
+@pytest.mark.parametrize(
+    ("detect", "workers", "threads", "own"), [(False, 2, 2, 1), (False, 2, 5, 4), (False, 3, 2, 2), (True, 2, 2, 2)]
+)
+def test_the_threads_of_a_session_that_scores(
+    detect: bool, workers: int, threads: int, own: int, files: tuple[str, Path, Path]
+) -> None:
+    """Threads that call it compute, too."""
+    settings = Settings(files[1], detect, (lambda rgb: []) if detect else None, threads=threads, workers=workers)
+    session = Pipeline(settings).predictor.network.file._session
+    assert session.get_session_options().intra_op_num_threads == own

@@ -11,9 +11,11 @@ import torch
 from mean_colour import MeanColour
 from PIL import Image
 
+from ferzoo.errors import CheckpointError
+from ferzoo.predict import scoring_pipeline
 from ferzoo.predict.predictor import Predictor
-from ferzoo.predict.scoring_parts import Files
-from ferzoo.predict.scoring_pipeline import AHEAD, predict_items
+from ferzoo.predict.scoring_parts import Files, Item
+from ferzoo.predict.scoring_pipeline import AHEAD, predict_groups, predict_items
 
 
 @pytest.fixture
@@ -68,3 +70,56 @@ def test_the_network_runs_in_the_caller_s_thread_while_others_prepare(crop: str)
     predictor = Counted(Waiting(), detect=False, batch_size=8, threads=1)
     items = Files([crop] * 16).read(0, None)
     assert [len(group) for group in predict_items(predictor, items, 2)] == [8, 8]
+
+
+def test_groups_that_a_thread_does_alone(crop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are the same whatever the threads, few are in memory, and a damaged image is one row."""
+    damaged = Path(crop).with_name("damaged.png")
+    damaged.write_bytes(b"damaged")
+    monkeypatch.setattr(scoring_pipeline, "BYTES", 250)
+    taken = given = most = 0
+
+    def items() -> Any:
+        nonlocal taken, most
+        for i in range(400):
+            taken += 1
+            most = max(most, taken - given)
+            # From the 200th on the images are bytes, of which three fill a group.
+            yield Item(i, str(damaged if i == 5 else crop), bytes(100) if i >= 200 else None)
+
+    network = MeanColour()
+    caller, threads = threading.get_ident(), set()
+
+    class Asked(Predictor):
+        def finish(self, waiting: Any) -> Any:
+            threads.add(threading.get_ident())
+            return super().finish(waiting)
+
+    for group in predict_groups(Asked(network, detect=False, batch_size=8, threads=1), items(), 3):
+        assert [prediction.source.index for prediction in group] == list(range(given, given + len(group)))
+        assert len(group) == 8 if given < 200 else len(group) == 3 or given + len(group) == 400
+        assert [bool(prediction.error) for prediction in group] == [
+            i == 5 or i >= 200 for i in range(given, given + len(group))
+        ]
+        given += len(group)
+    assert given == taken == 400 and sorted(network.batches) == [7] + [8] * 24
+    assert most <= (3 + 2) * 8 and caller not in threads
+
+
+def test_an_error_in_a_group_reaches_the_caller(crop: str) -> None:
+    """A network with damaged weights ends the job, and no thread goes on."""
+    network = MeanColour()
+    network.scale.data.fill_(float("nan"))
+    predictor = Predictor(network, detect=False, batch_size=4, threads=1)
+    before = threading.active_count()
+    with pytest.raises(CheckpointError, match="NaN or infinity"):
+        list(predict_groups(predictor, Files([crop] * 64).read(0, None), 2))
+    assert threading.active_count() == before
+
+
+def test_leaving_early_ends_the_threads(crop: str) -> None:
+    before = threading.active_count()
+    groups = predict_groups(Predictor(MeanColour(), detect=False, threads=1), Files([crop] * 999).read(0, None), 3)
+    assert len(next(groups)) == 64
+    groups.close()
+    assert threading.active_count() == before

@@ -28,7 +28,7 @@ def png(value: int) -> bytes:
 
 
 def value(item: Item) -> int:
-    red, green, _ = item.rgb()[0, 0]
+    red, green, _ = item.picture().getpixel((0, 0))
     return int(red) + 256 * int(green)
 
 
@@ -122,7 +122,7 @@ def test_tables_that_cannot_be_read(tmp_path: Path) -> None:
     broken = list(open_source(path, column="a").read())
     for item, said in zip(broken, ("no image of a known format", "holds no image"), strict=True):
         with pytest.raises(ImageError, match=f"t.parquet:{item.index}: .*{said}"):
-            item.rgb()
+            item.picture()
     for data in (b"no parquet", b""):
         path.write_bytes(data)
         with pytest.raises(DataError, match="t.parquet cannot be read"):
@@ -146,9 +146,9 @@ def test_samples_of_a_webdataset(tmp_path: Path) -> None:
     assert [value(items[i]) for i in (0, 1, 3)] == [1, 2, 3]
     assert items[0].kept == {"cls": "5", "json": '{"x": 1}'} and items[1].kept == {"cls": None, "json": None}
     with pytest.raises(ImageError, match="sample without an image: it has txt"):
-        items[2].rgb()
+        items[2].picture()
     with pytest.raises(ImageError, match="is empty"):
-        items[4].rgb()
+        items[4].picture()
 
 
 @pytest.mark.parametrize("name", ["s.tar", "s.tgz"])
@@ -187,7 +187,7 @@ def test_lists(tmp_path: Path) -> None:
     for start in (0, STRIDE - 1, STRIDE, STRIDE + 1, 2 * STRIDE + 49):
         assert [item.name for item in source.parts[0].read(start, start + 1)] == [f"{start}.png"]
     with pytest.raises(ImageError, match="0.png: there is no such file"):
-        next(iter(source.read())).rgb()
+        next(iter(source.read())).picture()
     for content in (b"\n\n", b"", BOM_UTF8):
         path.write_bytes(content)
         with pytest.raises(DataError, match="There is no image in .*l.txt"):
@@ -245,7 +245,7 @@ def test_members_that_are_too_large_are_not_read(tmp_path: Path, monkeypatch: py
         items = list(open_source(path, keep=keep).read())
         assert [item.problem is not None for item in items] == refused and not items[0].data
     with pytest.raises(ImageError, match="s.tar/1.png: has 4,097 bytes, more than the 4,096"):
-        items[0].rgb()
+        items[0].picture()
     assert value(items[2]) == 3
     for first, said in (([], "cannot be read after 0 samples"), ([("a.png", png(1))], "a header in it has")):
         long = write_tar(tmp_path / "long.tar", [*first, ("x" * 9000 + ".png", png(1))])
