@@ -14,7 +14,18 @@ from PIL import Image
 
 from ..errors import ImageError
 
-__all__ = ["MAX_PIXELS", "Source", "decode", "expand", "is_many", "printable", "read_image", "to_image", "to_rgb"]
+__all__ = [
+    "MAX_PIXELS",
+    "Source",
+    "decode",
+    "expand",
+    "is_many",
+    "open_image",
+    "printable",
+    "read_image",
+    "to_image",
+    "to_rgb",
+]
 
 Source = str | os.PathLike[str] | Image.Image | np.ndarray
 
@@ -94,7 +105,7 @@ def to_rgb(source: Source) -> np.ndarray:
 
 
 def to_image(source: Source) -> Image.Image | np.ndarray:
-    """The same, where an array is not wanted for its own sake: a PIL image in RGB, or an array for an array."""
+    """The same as a PIL image in RGB, but for an array, which stays one; it may be the very object that was given."""
     if isinstance(source, np.ndarray):
         return from_array(source)
     if isinstance(source, Image.Image):
@@ -176,7 +187,7 @@ def decode(file: str | os.PathLike[str] | IO[bytes], name: str) -> Image.Image:
             warnings.simplefilter("ignore")
             with Image.open(file, formats=formats) as image:
                 picture = from_pil(image)
-                # A copy is free of the file, and of the frames and metadata in it.
+                # A copy is free of the file and of its other frames.
                 return picture.copy() if picture is image else picture
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from error.__cause__

@@ -69,14 +69,16 @@ class Preprocessing:
 
     def batch(self, pixels: Sequence[np.ndarray]) -> np.ndarray:
         """Faces that `pixels` gave as one normalised batch (N, C, H, W), float32."""
-        faces = np.stack(pixels).astype(np.intp)  # of bytes it would make them in every lookup
+        faces = np.stack(pixels)
         grey = faces.ndim == 3
+        if grey:
+            faces = faces.astype(np.intp)  # once for every channel: `take` wants indices of this type
         batch = np.empty((len(faces), len(self._values), *faces.shape[1:3]), np.float32)
         for i, values in enumerate(self._values):
             if grey and i and np.array_equal(values, self._values[i - 1]):
                 batch[:, i] = batch[:, i - 1]
             else:
-                batch[:, i] = values.take(faces if grey else faces[..., i], mode="clip")
+                batch[:, i] = values.take(faces if grey else faces[..., i].astype(np.intp), mode="clip")
         return batch
 
 

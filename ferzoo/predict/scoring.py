@@ -99,8 +99,9 @@ def score(
         device: As in `Predictor`.
         dtype: As in `Predictor`.
         threads: CPU threads of the network; None leaves them.
-        batch_size: Most faces, and most images, that go through the network at a time.
-        workers: Threads that decode images and find faces; None for one a processor.
+        batch_size: Most faces, and most images, that go through the network in one call.
+        workers: Threads that decode images and find faces; None for one a processor. With an exported file and
+            ``detect=False`` each calls the network, too, where `threads` are as many.
         keep: Columns of a table, or suffixes of a WebDataset, that go into the rows.
         column: The image column of a table, where there is more than one candidate.
         resume: Go on with a job; begin it where there is none.

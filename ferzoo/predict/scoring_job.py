@@ -23,7 +23,7 @@ __all__ = ["Settings", "difference", "facts_of", "weights_of"]
 
 @dataclass(frozen=True)
 class Settings:
-    """How the images are predicted; the arguments of `Predictor`, and the threads that decode."""
+    """How the images are predicted; the arguments of `Predictor`, and the image threads."""
 
     model: str | os.PathLike[str] | nn.Module = "lfnsb"
     detect: bool = True

@@ -30,7 +30,7 @@ _Out = TypeVar("_Out")
 
 #: Images an image thread may be ahead by, beyond a group that waits for the network: enough to never be idle.
 AHEAD = 4
-#: Encoded bytes after which a group of `predict_groups` is full, for every image thread holds one.
+#: Encoded bytes after which a group is full: in `predict_groups` every image thread holds one.
 BYTES = 1 << 24
 
 
@@ -43,7 +43,7 @@ class Pipeline:
     """A predictor with the image threads around it.
 
     Attributes:
-        predictor: As the settings say.
+        predictor: As the settings say, but for the threads of its session.
         workers: Image threads.
     """
 
@@ -55,32 +55,40 @@ class Pipeline:
             workers: Image threads; None for what the settings or else the processors say.
         """
         self.workers = workers or settings.workers or default_workers()
-        threads = settings.threads or usable_cores()
+        threads = usable_cores() if settings.threads is None else settings.threads
         # With torch each thread that calls it gets threads of OpenMP's own; a detector takes its time, so that threads
         # which share it image by image end together.
-        self._whole = is_exported(settings.model) and not settings.detect and threads >= self.workers
+        whole = is_exported(settings.model) and not settings.detect
+        # A number of threads that is none is the predictor's to refuse.
+        self._whole = whole and isinstance(threads, int) and threads >= self.workers
         # The calling threads compute, too: with the session's others they are as many as there should be.
         own = {"threads": threads - self.workers + 1} if self._whole else {}
         self.predictor = settings.predictor(**own)
+        # A file that resizes by itself takes whole pictures, one by one.
+        alone = self._whole and self.predictor.network.file.preprocess
+        self._size = AHEAD if alone else settings.batch_size
 
     def __call__(self, items: Iterable[Item]) -> Generator[list[Prediction], None, None]:
         """Predict images, in order, group by group."""
-        return (predict_groups if self._whole else predict_items)(self.predictor, items, self.workers)
+        if self._whole:
+            return predict_groups(self.predictor, items, self.workers, self._size)
+        return predict_items(self.predictor, items, self.workers)
 
 
 def predict_groups(
-    predictor: Predictor, items: Iterable[Item], workers: int
+    predictor: Predictor, items: Iterable[Item], workers: int, size: int
 ) -> Generator[list[Prediction], None, None]:
     """`predict_items` for a network that may be called from many threads: each takes a group from bytes to scores.
 
     No thread then waits for another at every layer, as those of one call do, nor for the one thread that calls. A group
-    is `batch_size` images, or fewer with `BYTES` together.
+    is `size` images, or fewer with `BYTES` together.
     """
+    leaving = threading.Event()
 
     def predict(group: list[Item]) -> list[Prediction]:
-        return predictor.finish([predictor.begin(item, Item.picture) for item in group])
+        return predictor.finish([predictor.begin(item, Item.picture) for item in group if not leaving.is_set()])
 
-    groups = _in_order(predict, _filled(items, predictor.batch_size), workers, workers + 1)
+    groups = _in_order(predict, _filled(items, size), workers, workers + 1, leaving)
     with warnings.catch_warnings(), contextlib.closing(groups):  # as in `predict_items`
         yield from groups
 
@@ -125,19 +133,37 @@ def predict_items(predictor: Predictor, items: Iterable[Item], workers: int) -> 
 
 
 def _in_order(
-    work: Callable[[_In], _Out], things: Iterable[_In], workers: int, most: int
+    work: Callable[[_In], _Out],
+    things: Iterable[_In],
+    workers: int,
+    most: int,
+    leaving: threading.Event | None = None,
 ) -> Generator[_Out, None, None]:
-    """What `work`, called in threads, makes of each thing, in order; `most` of them are ready or being worked on."""
-    pool = ThreadPoolExecutor(workers)
+    """What `work`, called in threads, makes of each thing, in order; `most` of them are ready or being worked on.
+
+    Where the things break off with an error, what was made of those before comes first. `leaving` tells the threads
+    that nobody waits for them any more.
+    """
+    pool, left, error = ThreadPoolExecutor(workers), iter(things), None
     try:
         window: deque[Future[_Out]] = deque()
-        for thing in things:
-            window.append(pool.submit(work, thing))
+        while True:
+            try:
+                window.append(pool.submit(work, next(left)))
+            except StopIteration:
+                break
+            except Exception as raised:
+                error = raised
+                break
             if len(window) >= most:
                 yield window.popleft().result()
         while window:
             yield window.popleft().result()
+        if error:
+            raise error
     finally:
+        if leaving:
+            leaving.set()
         pool.shutdown(cancel_futures=True)
 
 
@@ -176,16 +202,17 @@ class _OneAtATime:
 
 def _groups(prepared: Iterable[Pending], size: int) -> Iterator[list[Pending]]:
     group: list[Pending] = []
-    crops = 0
+    crops = weight = 0
     for one in prepared:
         if group and crops + len(one.crops) > size:
             yield group
-            group, crops = [], 0
+            group, crops, weight = [], 0, 0
         group.append(one)
         crops += len(one.crops)
-        if crops >= size or len(group) >= size:
+        weight += len(one.source.data or b"")
+        if crops >= size or len(group) >= size or weight >= BYTES:
             yield group
-            group, crops = [], 0
+            group, crops, weight = [], 0, 0
     if group:
         yield group
 

@@ -36,6 +36,9 @@ def scoring_rate(source: str, settings: Settings, images: int = 1024, repeats: i
         images: How many of the source; each timing takes all of them.
         repeats: Timings of each, after one to warm up.
 
+    Raises:
+        ImageError: If one cannot be read.
+
     Returns:
         The setting; `end_to_end` and `network`, images a second, the medians; `ratio`, the median of the first over
         the second, pair by pair.
@@ -46,7 +49,10 @@ def scoring_rate(source: str, settings: Settings, images: int = 1024, repeats: i
     crops: list[Any] = []
     count = 0
     for item in islice(opened.read(), images):
-        crops += predictor.begin(item, Item.picture).crops
+        pending = predictor.begin(item, Item.picture)
+        if pending.error:
+            raise pending.error
+        crops += pending.crops
         count += 1
     starts = range(0, len(crops), settings.batch_size)
     batches = [predictor.network.batch(crops[i : i + settings.batch_size]) for i in starts]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Cluster", "Team", "connect"]
 
-#: Images of a piece of work: small enough that the workers end together, large beside a batch.
+#: Images of a piece of work, at the least: small enough that the workers end together, large beside a batch.
 PIECE = 1024
 #: Most pieces, each of which costs Ray some bookkeeping.
 PIECES = 4096
@@ -101,11 +101,11 @@ class Team:
         """
         import ray.data
 
-        size = _size(source, self.workers, self.settings.batch_size)
+        cores = max(1, int(self.resources["num_cpus"]))
+        size = _size(source, self.workers, self.settings.batch_size, cores)
         pieces = [pickle.dumps(piece) for piece in source.slices(place, size)]
         if not pieces:
             return
-        cores = max(1, int(self.resources["num_cpus"]))
         with _as_ferzoo_errors(), _data_context(ray.data.DataContext.get_current()):
             items = ray.data.from_items(pieces, override_num_blocks=len(pieces))
             with warnings.catch_warnings():
@@ -232,10 +232,10 @@ def _placing(items: Any, places: tuple[str, ...]) -> dict[str, Callable[[], dict
     return {"ray_remote_args_fn": options}
 
 
-def _size(source: Source, workers: int, batch_size: int) -> int:
-    """Images of a piece: whole batches, and a few pieces for each worker where the source is small."""
+def _size(source: Source, workers: int, batch_size: int, cores: int) -> int:
+    """Images of a piece: a few batches for each core, and a few pieces for each worker where the source is small."""
     total = source.total or PIECE * PIECES
-    size = min(max(PIECE, total // PIECES), total // (4 * workers))
+    size = min(max(PIECE, 4 * cores * batch_size, total // PIECES), total // (4 * workers))
     return math.ceil(max(size, 1) / batch_size) * batch_size
 
 

@@ -110,7 +110,8 @@ def test_scoring_crops_from_many_threads(
         out = tmp_path / f"{workers}{threads}.csv"
         score(crops, out, file, detect=False, batch_size=5, workers=workers, threads=threads)
         rows[workers, threads] = out.read_bytes()
-        assert len(callers) == 5
+        # A file that resizes by itself takes one picture at a time anyway: groups are small, as pictures are large.
+        assert len(callers) == (6 if whole and workers <= threads else 5)
         # With fewer threads for the network than image threads it is called from this one.
         assert (threading.get_ident() in callers) == (workers > threads)
     assert len(set(rows.values())) == 1

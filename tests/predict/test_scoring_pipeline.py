@@ -11,11 +11,12 @@ import torch
 from mean_colour import MeanColour
 from PIL import Image
 
-from ferzoo.errors import CheckpointError
+from ferzoo.errors import CheckpointError, DataError, OptionError
 from ferzoo.predict import scoring_pipeline
 from ferzoo.predict.predictor import Predictor
+from ferzoo.predict.scoring_job import Settings
 from ferzoo.predict.scoring_parts import Files, Item
-from ferzoo.predict.scoring_pipeline import AHEAD, predict_groups, predict_items
+from ferzoo.predict.scoring_pipeline import AHEAD, Pipeline, predict_groups, predict_items
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def test_groups_that_a_thread_does_alone(crop: str, monkeypatch: pytest.MonkeyPa
             threads.add(threading.get_ident())
             return super().finish(waiting)
 
-    for group in predict_groups(Asked(network, detect=False, batch_size=8, threads=1), items(), 3):
+    for group in predict_groups(Asked(network, detect=False, threads=1), items(), 3, 8):
         assert [prediction.source.index for prediction in group] == list(range(given, given + len(group)))
         assert len(group) == 8 if given < 200 else len(group) == 3 or given + len(group) == 400
         assert [bool(prediction.error) for prediction in group] == [
@@ -103,23 +104,68 @@ def test_groups_that_a_thread_does_alone(crop: str, monkeypatch: pytest.MonkeyPa
         ]
         given += len(group)
     assert given == taken == 400 and sorted(network.batches) == [7] + [8] * 24
-    assert most <= (3 + 2) * 8 and caller not in threads
+    assert most <= (3 + 1) * 8 and caller not in threads
 
 
 def test_an_error_in_a_group_reaches_the_caller(crop: str) -> None:
     """A network with damaged weights ends the job, and no thread goes on."""
     network = MeanColour()
     network.scale.data.fill_(float("nan"))
-    predictor = Predictor(network, detect=False, batch_size=4, threads=1)
+    predictor = Predictor(network, detect=False, threads=1)
     before = threading.active_count()
     with pytest.raises(CheckpointError, match="NaN or infinity"):
-        list(predict_groups(predictor, Files([crop] * 64).read(0, None), 2))
+        list(predict_groups(predictor, Files([crop] * 64).read(0, None), 2, 4))
     assert threading.active_count() == before
 
 
-def test_leaving_early_ends_the_threads(crop: str) -> None:
-    before = threading.active_count()
-    groups = predict_groups(Predictor(MeanColour(), detect=False, threads=1), Files([crop] * 999).read(0, None), 3)
-    assert len(next(groups)) == 64
+def test_leaving_early_ends_the_threads_in_the_middle_of_their_groups(crop: str) -> None:
+    begun, before, go_on = list[int](), threading.active_count(), threading.Event()
+
+    class Slow(Predictor):
+        def begin(self, source: Any, *arguments: Any) -> Any:
+            begun.append(source.index)
+            assert source.index < 8 or go_on.wait(60)
+            return super().begin(source, *arguments)
+
+    groups = predict_groups(Slow(MeanColour(), detect=False, threads=1), Files([crop] * 999).read(0, None), 3, 8)
+    assert len(next(groups)) == 8
+    timer = threading.Timer(1.0, go_on.set)
+    timer.start()
     groups.close()
+    assert go_on.is_set()
+    timer.join()
+    # What was begun is ended: one image a thread.
+    assert 8 <= len(begun) <= 8 + 3
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_what_comes_before_a_break_in_the_source_is_given(whole: bool, crop: str) -> None:
+    """Whole groups, so that a resumed job has the same ones."""
+
+    def items() -> Any:
+        yield from Files([crop] * 45).read(0, None)
+        raise DataError("It is cut off.")
+
+    given: list[int] = []
+    predictor = Predictor(MeanColour(), detect=False, batch_size=8, threads=1)
+    groups = predict_groups(predictor, items(), 3, 8) if whole else predict_items(predictor, items(), 3)
+    with pytest.raises(DataError, match=r"It is cut off\."):
+        for group in groups:
+            given += [prediction.source.index for prediction in group]
+    assert given == list(range(40))
+
+
+def test_large_images_end_a_group_either_way(crop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = Path(crop).read_bytes()
+    monkeypatch.setattr(scoring_pipeline, "BYTES", 3 * len(data))
+    predictor = Predictor(MeanColour(), detect=False, batch_size=8, threads=1)
+    items = [Item(i, "crop", data) for i in range(10)]
+    for groups in (predict_groups(predictor, items, 2, 8), predict_items(predictor, items, 2)):
+        assert [len(group) for group in groups] == [3, 3, 3, 1]
+
+
+@pytest.mark.parametrize("threads", [0, "2", 2.5])
+def test_a_number_of_threads_that_is_none(threads: Any) -> None:
+    with pytest.raises(OptionError, match=f"threads must be a whole number, 1 or more, got {threads!r}"):
+        Pipeline(Settings("there_is_none.onnx", detect=False, threads=threads), 2)
