@@ -76,7 +76,7 @@ def scoring() -> str:
         options = " ".join(f"--{key} {one[key]}" for key in ("images", "repeats", "threads") if one[key] is not None)
         commands.append(f"python -m ferzoo.predict.scoring_rate validation.parquet --model {one['model']} {options}")
     machines = " ".join(dict.fromkeys(_machine(one) for one in found if "machine" in one))
-    where = f"FERPlus' validation split; {found[0]['workers']} image threads. {machines} The goal is 0.85."
+    where = f"FER-2013's validation split; {found[0]['workers']} image threads. {machines} The goal is 0.85."
     table = rows(header, lines, right=range(1, 5))
     return "\n\n".join([table, where, "\n".join(["```console", *commands, "```"])])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
 import threading
 import warnings
 from collections import deque
@@ -30,7 +31,7 @@ _Out = TypeVar("_Out")
 
 #: Images an image thread may be ahead by, beyond a group that waits for the network: enough to never be idle.
 AHEAD = 4
-#: Encoded bytes after which a group is full: in `predict_groups` every image thread holds one.
+#: Encoded bytes after which a group of crops is full that an exported file takes: every image thread may hold one.
 BYTES = 1 << 24
 
 
@@ -64,15 +65,17 @@ class Pipeline:
         # The calling threads compute, too: with the session's others they are as many as there should be.
         own = {"threads": threads - self.workers + 1} if self._whole else {}
         self.predictor = settings.predictor(**own)
+        # Groups are the same whatever the threads.
+        self._most = BYTES if whole else math.inf
         # A file that resizes by itself takes whole pictures, one by one.
         alone = self._whole and self.predictor.network.file.preprocess
-        self._size = AHEAD if alone else settings.batch_size
+        self._size = min(AHEAD, settings.batch_size) if alone else settings.batch_size
 
     def __call__(self, items: Iterable[Item]) -> Generator[list[Prediction], None, None]:
         """Predict images, in order, group by group."""
         if self._whole:
             return predict_groups(self.predictor, items, self.workers, self._size)
-        return predict_items(self.predictor, items, self.workers)
+        return predict_items(self.predictor, items, self.workers, self._most)
 
 
 def predict_groups(
@@ -106,7 +109,9 @@ def _filled(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield group
 
 
-def predict_items(predictor: Predictor, items: Iterable[Item], workers: int) -> Generator[list[Prediction], None, None]:
+def predict_items(
+    predictor: Predictor, items: Iterable[Item], workers: int, most: float = math.inf
+) -> Generator[list[Prediction], None, None]:
     """Predict images, in order, group by group.
 
     Threads decode and find faces while this one runs the network and the caller handles the results. A group is what
@@ -117,6 +122,7 @@ def predict_items(predictor: Predictor, items: Iterable[Item], workers: int) -> 
         predictor: Its detector and its network.
         items: The images; they are taken as they are needed.
         workers: Image threads.
+        most: Encoded bytes after which a group is full before that.
 
     Yields:
         The predictions of a group, the source of each of which is its item.
@@ -126,7 +132,7 @@ def predict_items(predictor: Predictor, items: Iterable[Item], workers: int) -> 
     with _single_threaded_opencv(predictor), warnings.catch_warnings(), contextlib.closing(prepared):
         # Reading an image puts the filters aside for a moment, which threads do to each other's harm: on the way out
         # they are as they were.
-        for group in _groups(prepared, predictor.batch_size):
+        for group in _groups(prepared, predictor.batch_size, most):
             # In the thread that asks: each thread that calls torch gets threads of OpenMP's own, and where these are
             # more than the processors all of them sleep and wake at every operation.
             yield predictor.finish(group)
@@ -162,6 +168,7 @@ def _in_order(
         if error:
             raise error
     finally:
+        error = None  # or it and this frame would keep each other
         if leaving:
             leaving.set()
         pool.shutdown(cancel_futures=True)
@@ -200,7 +207,7 @@ class _OneAtATime:
             return self._detector(rgb)
 
 
-def _groups(prepared: Iterable[Pending], size: int) -> Iterator[list[Pending]]:
+def _groups(prepared: Iterable[Pending], size: int, most: float) -> Iterator[list[Pending]]:
     group: list[Pending] = []
     crops = weight = 0
     for one in prepared:
@@ -210,7 +217,7 @@ def _groups(prepared: Iterable[Pending], size: int) -> Iterator[list[Pending]]:
         group.append(one)
         crops += len(one.crops)
         weight += len(one.source.data or b"")
-        if crops >= size or len(group) >= size or weight >= BYTES:
+        if crops >= size or len(group) >= size or weight >= most:
             yield group
             group, crops, weight = [], 0, 0
     if group:

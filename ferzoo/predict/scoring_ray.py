@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Cluster", "Team", "connect"]
 
-#: Images of a piece of work, at the least: small enough that the workers end together, large beside a batch.
+#: Images of a piece of work, unless workers have many cores: few, so that they end together, and many beside a batch.
 PIECE = 1024
 #: Most pieces, each of which costs Ray some bookkeeping.
 PIECES = 4096

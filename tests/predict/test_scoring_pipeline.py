@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,9 @@ def test_an_error_in_a_group_reaches_the_caller(crop: str) -> None:
     assert threading.active_count() == before
 
 
-def test_leaving_early_ends_the_threads_in_the_middle_of_their_groups(crop: str) -> None:
+def test_leaving_early_ends_the_threads_in_the_middle_of_their_groups(
+    crop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     begun, before, go_on = list[int](), threading.active_count(), threading.Event()
 
     class Slow(Predictor):
@@ -129,11 +132,15 @@ def test_leaving_early_ends_the_threads_in_the_middle_of_their_groups(crop: str)
 
     groups = predict_groups(Slow(MeanColour(), detect=False, threads=1), Files([crop] * 999).read(0, None), 3, 8)
     assert len(next(groups)) == 8
-    timer = threading.Timer(1.0, go_on.set)
-    timer.start()
+    shutdown = ThreadPoolExecutor.shutdown
+
+    def told_before(self: ThreadPoolExecutor, *arguments: Any, **options: Any) -> None:
+        go_on.set()
+        shutdown(self, *arguments, **options)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "shutdown", told_before)
     groups.close()
     assert go_on.is_set()
-    timer.join()
     # What was begun is ended: one image a thread.
     assert 8 <= len(begun) <= 8 + 3
     assert threading.active_count() == before
@@ -161,7 +168,7 @@ def test_large_images_end_a_group_either_way(crop: str, monkeypatch: pytest.Monk
     monkeypatch.setattr(scoring_pipeline, "BYTES", 3 * len(data))
     predictor = Predictor(MeanColour(), detect=False, batch_size=8, threads=1)
     items = [Item(i, "crop", data) for i in range(10)]
-    for groups in (predict_groups(predictor, items, 2, 8), predict_items(predictor, items, 2)):
+    for groups in (predict_groups(predictor, items, 2, 8), predict_items(predictor, items, 2, scoring_pipeline.BYTES)):
         assert [len(group) for group in groups] == [3, 3, 3, 1]
 
 
