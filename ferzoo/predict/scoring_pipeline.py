@@ -91,22 +91,10 @@ def predict_groups(
     def predict(group: list[Item]) -> list[Prediction]:
         return predictor.finish([predictor.begin(item, Item.picture) for item in group if not leaving.is_set()])
 
-    groups = _in_order(predict, _filled(items, size), workers, workers + 1, leaving)
+    filled = _groups(items, size, BYTES, lambda item: 1, lambda item: item)
+    groups = _in_order(predict, filled, workers, workers + 1, leaving)
     with warnings.catch_warnings(), contextlib.closing(groups):  # as in `predict_items`
         yield from groups
-
-
-def _filled(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    group: list[Item] = []
-    weight = 0
-    for item in items:
-        group.append(item)
-        weight += len(item.data or b"")
-        if len(group) >= size or weight >= BYTES:
-            yield group
-            group, weight = [], 0
-    if group:
-        yield group
 
 
 def predict_items(
@@ -132,7 +120,7 @@ def predict_items(
     with _single_threaded_opencv(predictor), warnings.catch_warnings(), contextlib.closing(prepared):
         # Reading an image puts the filters aside for a moment, which threads do to each other's harm: on the way out
         # they are as they were.
-        for group in _groups(prepared, predictor.batch_size, most):
+        for group in _groups(prepared, predictor.batch_size, most, lambda one: len(one.crops), lambda one: one.source):
             # In the thread that asks: each thread that calls torch gets threads of OpenMP's own, and where these are
             # more than the processors all of them sleep and wake at every operation.
             yield predictor.finish(group)
@@ -207,19 +195,23 @@ class _OneAtATime:
             return self._detector(rgb)
 
 
-def _groups(prepared: Iterable[Pending], size: int, most: float) -> Iterator[list[Pending]]:
-    group: list[Pending] = []
-    crops = weight = 0
-    for one in prepared:
-        if group and crops + len(one.crops) > size:
+def _groups(
+    images: Iterable[_In], size: int, most: float, faces_of: Callable[[_In], int], item_of: Callable[[_In], Item]
+) -> Iterator[list[_In]]:
+    """Groups of `size` images at most, with `size` faces at most but for a single image, full at `most` bytes."""
+    group: list[_In] = []
+    faces = weight = 0
+    for one in images:
+        count = faces_of(one)
+        if group and faces + count > size:
             yield group
-            group, crops, weight = [], 0, 0
+            group, faces, weight = [], 0, 0
         group.append(one)
-        crops += len(one.crops)
-        weight += len(one.source.data or b"")
-        if crops >= size or len(group) >= size or weight >= most:
+        faces += count
+        weight += len(item_of(one).data or b"")
+        if faces >= size or len(group) >= size or weight >= most:
             yield group
-            group, crops, weight = [], 0, 0
+            group, faces, weight = [], 0, 0
     if group:
         yield group
 
