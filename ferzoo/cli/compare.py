@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     plot = drawing_path(args.plot)
     names = list_models() if args.model == ["all"] else args.model
     progress = ProgressLine()
-    with progress, notes("compare", progress), data_errors("dataset", "split"):
+    with progress, notes("compare", progress), data_errors("dataset", "split", "columns"):
         prepare(args.threads)
         rows = compare(
             names,

@@ -29,6 +29,20 @@ def add_data_arguments(parser: argparse.ArgumentParser, required: bool) -> None:
     parser.add_argument("--split", default="validation", help="split to measure on (default: validation)")
     parser.add_argument("--partial", action="store_true", help="take an incomplete copy of the data set as it is")
     parser.add_argument("--skip-damaged", action="store_true", help="leave out images that cannot be decoded")
+    parser.add_argument(
+        "--class-names",
+        metavar="A,B,C",
+        type=_texts,
+        help="classes of folder, timm:NAME and hf:NAME in order (default: as a run on the data set read it, else those "
+        "of the data)",
+    )
+    parser.add_argument(
+        "--columns",
+        metavar="IMAGE,LABEL",
+        type=_texts,
+        help="image and label column of hf:NAME (default: as a run on the data set read it, else found by type and "
+        "name)",
+    )
     parser.add_argument("--no-unseen", action="store_true", help="do not look for the images in the training split")
     parser.add_argument("--flip", action="store_true", help="average each face with its mirror image")
     parser.add_argument(
@@ -57,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
 
     picture = drawing_path(args.picture)
     progress = ProgressLine()
-    with progress, notes("eval", progress), data_errors("dataset", "split"):
+    with progress, notes("eval", progress), data_errors("dataset", "split", "columns"):
         prepare(args.threads)
         model: Any = on_device(load_model(args.model), args.device)
         measured = read_measured(
@@ -76,13 +90,19 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def reading(args: argparse.Namespace) -> dict[str, bool]:
+def reading(args: argparse.Namespace) -> dict[str, Any]:
     """How the data is read, as `read_measured` takes it."""
     return {
         "strict": not args.partial,
         "skip_damaged": args.skip_damaged,
+        "class_names": args.class_names,
+        "columns": args.columns,
         "compare_with_train": not args.no_unseen,
     }
+
+
+def _texts(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(","))
 
 
 def data_errors(*options: str) -> AbstractContextManager[None]:
@@ -92,6 +112,8 @@ def data_errors(*options: str) -> AbstractContextManager[None]:
         *options: Arguments that the command has an option of the same name for.
     """
     words = {"strict=False": "--partial", "skip_damaged=True": "--skip-damaged"}
+    if "columns" in options:
+        words |= {r"columns=\(image, label\)": "--columns IMAGE,LABEL", r"\bclass_names\b": "--class-names"}
     return reworded(words | {rf"\bby {option}='(\w+)'": rf"by --{option} \1" for option in options})
 
 

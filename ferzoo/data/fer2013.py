@@ -10,8 +10,8 @@ from .dataset import Dataset, Found, Query, warn
 from .fer2013_tables import (
     USAGE,
     csv_images,
-    decode_encoded,
     decode_pixels,
+    decode_stored,
     find_csv,
     parquet_path,
     parquet_rows,
@@ -34,7 +34,7 @@ def _from_parquet(query: Query, path: Path) -> Found:
     for i, row in enumerate(parquet_rows(path, ("image", "label"))):
         where = f"{path}: the image of row {i}"
         labels.append(whole(str(row["label"]), f"{path}, row {i}", "label", 0, len(FER2013) - 1))
-        images.append(decode_encoded(query, row["image"]["bytes"], where))
+        images.append(decode_stored(query, row["image"], where))
     also = (WITH_FACE[query.split],) if query.split in WITH_FACE else ()
     return _decoded(images, labels, path, also)
 

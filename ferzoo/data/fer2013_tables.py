@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,17 @@ from .dataset import Query
 from .layouts import csv_rows, find_below
 from .lazy_images import decode
 
-__all__ = ["CSV_NAMES", "SIDE", "USAGE", "decode_encoded", "decode_pixels", "find_csv", "parquet_path", "parquet_rows"]
+__all__ = [
+    "CSV_NAMES",
+    "SIDE",
+    "USAGE",
+    "decode_pixels",
+    "decode_stored",
+    "find_csv",
+    "parquet_path",
+    "parquet_rows",
+    "stacked",
+]
 
 SIDE = 48
 #: What the Usage column calls each split.
@@ -66,16 +76,28 @@ def decode_pixels(query: Query, text: str, where: str) -> np.ndarray | None:
     return np.frombuffer(data, np.uint8).reshape(SIDE, SIDE)
 
 
-def decode_encoded(query: Query, data: bytes | None, where: str) -> np.ndarray | None:
-    """An image from its encoded bytes, as `decode_pixels` gives it.
+def decode_stored(query: Query, value: Any, where: str) -> np.ndarray | None:
+    """An image from a parquet file's column, as `decode_pixels` gives it.
 
     Args:
         query: What was asked.
-        data: The encoded image.
+        value: The encoded image, bare or as Hugging Face stores images, under ``"bytes"``; None where there is none.
         where: File and row.
+
+    Raises:
+        DataError: Also if the column holds something else.
     """
+    data = value["bytes"] if isinstance(value, Mapping) and "bytes" in value else value
+    if data is None:
+        query.broken(where, "is missing: the table has none there.")
+        return None
+    if not isinstance(data, bytes):
+        raise DataError(
+            f"{where} is no image: the column must hold encoded images, as bytes or as {{bytes, path}}; got "
+            f"{value!r:.60}."
+        )
     try:
-        image = decode(data or b"", where)
+        image = decode(data, where)
     except DataError as error:
         query.broken(where, f"cannot be decoded: {error.__cause__}.")
         return None

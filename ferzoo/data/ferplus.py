@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,8 +17,8 @@ from .faces import Faces
 from .fer2013_tables import (
     USAGE,
     csv_images,
-    decode_encoded,
     decode_pixels,
+    decode_stored,
     find_csv,
     parquet_path,
     parquet_rows,
@@ -94,20 +96,25 @@ def _decoded(query: Query, rows: list[tuple[np.ndarray | None, np.ndarray]], whe
 
 
 def _from_parquet(query: Query, path: Path) -> Found:
-    table = parquet_rows(path, ("image", "votes"))
-    rows = [(row["image"]["bytes"], row["votes"]) for row in table if row["votes"] is not None]
-    lengths = {len(votes) for _, votes in rows}
-    if lengths - {len(FERPLUS_VOTES)}:
-        wrong = min(lengths - {len(FERPLUS_VOTES)})
-        raise DataError(f"{path}: votes must have {len(FERPLUS_VOTES)} counts a row, got {wrong}.")
-    votes = np.array([v for _, v in rows], dtype=np.float32).reshape(len(rows), len(FERPLUS_VOTES))
-    keep = chosen(votes)
-    decoded = [
-        (decode_encoded(query, data, f"{path}: the image of row {i}"), votes[i])
-        for i, (data, _) in enumerate(rows)
-        if keep[i]
-    ]
+    decoded = []
+    for i, row in enumerate(parquet_rows(path, ("image", "votes"))):
+        if row["votes"] is None:
+            continue
+        votes = _counts(row["votes"], f"{path}, row {i}")
+        if chosen(votes[None])[0]:
+            decoded.append((decode_stored(query, row["image"], f"{path}: the image of row {i}"), votes))
     return _decoded(query, decoded, path)
+
+
+def _counts(votes: Any, where: str) -> np.ndarray:
+    """Ten counts of a parquet row."""
+    wanted = len(FERPLUS_VOTES)
+    if not isinstance(votes, list) or len(votes) != wanted:
+        got = f"{len(votes)}" if isinstance(votes, list) else repr(votes)
+        raise DataError(f"{where}: votes must have {wanted} counts a row, got {got}.")
+    if not all(isinstance(v, int | float) and 0 <= v < math.inf for v in votes):
+        raise DataError(f"{where}: votes must be {wanted} counts of 0 or more, got {votes}.")
+    return np.array(votes, dtype=np.float32)
 
 
 def _voted(path: Path) -> Iterator[tuple[str, str, np.ndarray]]:

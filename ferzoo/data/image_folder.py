@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import DataError, UnknownNameError
+from ..labels import expression
 from .dataset import Dataset, Found, Query
 from .layouts import SPLIT_FOLDERS, class_files, image_files, split_folder, subfolders
 from .lazy_images import ImageFiles
@@ -45,12 +46,33 @@ def read(query: Query) -> Found:
         raise UnknownNameError(
             f"split of {query.folder}", query.split, known, f"It has {', '.join(known)}; all is FOLDER/CLASS/*.jpg."
         )
-    folders = {p.name for split in {*splits, place} for p in subfolders(split) if _holds_images(p)}
-    names = query.class_names or _sort(folders)
+    found_in = [{p.name for p in subfolders(split) if _holds_images(p)} for split in {*splits, place}]
+    names = query.class_names or _sort(_one_name_each(query, found_in))
     if not names:
         query.not_found(f"{place} has no sub-folder with images")
     paths, labels = class_files(query, place, names)
     return Found(ImageFiles(paths), labels, place, class_names=names)
+
+
+def _one_name_each(query: Query, found_in: list[set[str]]) -> set[str]:
+    """The class names of all splits together.
+
+    Args:
+        query: What was asked.
+        found_in: Those of each split.
+
+    Raises:
+        DataError: If splits have two names for one class.
+    """
+    names = set().union(*found_in)
+    for name in names:
+        alike = {other for other in names if expression(other) == expression(name)}
+        if len(alike) > 1 and not any(alike <= split for split in found_in):
+            raise DataError(
+                f"The splits of {query.folder} have two names for one class, {' and '.join(sorted(alike))}: rename the "
+                "folders of one of them, or give the classes by class_names."
+            )
+    return names
 
 
 def _canonical(name: str) -> str:

@@ -102,9 +102,12 @@ def _local_files(query: Query, suffix: str) -> list[str]:
     return files
 
 
-def _encoded(value: dict[str, Any]) -> bytes | str:
+def _encoded(value: dict[str, Any] | None) -> bytes | str:
     """Bytes where the table holds them, else the path."""
-    return value["bytes"] if value.get("bytes") is not None else value["path"]
+    for key in ("bytes", "path"):
+        if value and (found := value.get(key)) is not None:
+            return found
+    raise ValueError("the table has no image there")
 
 
 def _columns(query: Query, features: Any) -> tuple[str, str]:

@@ -23,7 +23,11 @@ def _from_list(query: Query, path: Path) -> Found:
     """Lines of an image name and a label from 1 to 7; the name says which split."""
     names: list[str] = []
     labels: list[int] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as UTF-8 text: {error}. Take the authors' file.") from error
+    for number, line in enumerate(lines, start=1):
         name, _, label = line.strip().rpartition(" ")
         if not line.strip():
             continue

@@ -46,7 +46,7 @@ class OnnxModule(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return logits (N, classes); log-probabilities where the file gives probabilities."""
         x = x.permute(0, 2, 3, 1).to(torch.uint8) if self.file.preprocess else x.float()
-        out = torch.from_numpy(self.file(x.cpu().numpy()))
+        out = torch.from_numpy(self.file(x.cpu().numpy())).to(x.device)
         return out.clamp_min(torch.finfo(out.dtype).tiny).log() if self.file.softmax else out
 
 

@@ -17,6 +17,7 @@ from ..weights.files import write_atomically, write_tensors
 from .recipe import WHERE, Recipe
 
 __all__ = [
+    "check_free",
     "check_resumable",
     "clear_unfinished",
     "digest",
@@ -77,7 +78,7 @@ def load_state(path: Path) -> dict[str, Any]:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged file
-        raise CheckpointError(f"{path} is damaged; delete it to start the run anew: {error}") from error
+        raise CheckpointError(f"{path} is damaged: start the run anew with another out=. {error}") from error
 
 
 def digest(faces: Faces) -> str:
@@ -96,6 +97,36 @@ def other_keys(recipe: Recipe, before: Mapping[str, Any], free: Sequence[str] = 
     mine, defaults = (json.loads(json.dumps(each.to_dict())) for each in (recipe, Recipe()))
     then = json.loads(json.dumps(before))
     return [key for key in mine if key not in free and mine[key] != then.get(key, defaults[key])]
+
+
+def check_free(folder: Path, recipe: Recipe) -> None:
+    """Check that a new run in a folder overwrites no other run's result.
+
+    Args:
+        folder: Where it is to be.
+        recipe: Its recipe.
+
+    Raises:
+        CheckpointError: If there is a run, or trained weights.
+    """
+    if (folder / "state.pt").exists():
+        raise CheckpointError(f"{folder} already holds a run: continue it with --resume, or choose another out=.")
+    # A run that was killed between its first weights and their state lacks the history: it may begin again.
+    begun = not (folder / "history.json").exists() and _is_of(folder / "recipe.json", recipe)
+    if any((folder / name).exists() for name in ("model.safetensors", "history.json")) and not begun:
+        raise CheckpointError(
+            f"{folder} already holds trained weights or a run's history, and no state.pt to go on from: choose another "
+            "out=."
+        )
+
+
+def _is_of(path: Path, recipe: Recipe) -> bool:
+    """Whether a `recipe.json` says what a recipe says, but for where it runs."""
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        return not other_keys(recipe, before)
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def check_resumable(path: Path, state: dict[str, Any], recipe: Recipe, processes: int, rows: str) -> None:

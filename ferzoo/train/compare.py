@@ -38,6 +38,8 @@ def compare(
     strict: bool = True,
     skip_damaged: bool = False,
     compare_with_train: bool = True,
+    class_names: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
     converged: bool = False,
     runs: int = 30,
     progress: Progress | None = None,
@@ -55,6 +57,8 @@ def compare(
         strict: As in `read_measured`.
         skip_damaged: As in `read_measured`.
         compare_with_train: As in `read_measured`.
+        class_names: As in `read_measured`.
+        columns: As in `read_measured`.
         converged: Leave the accuracy of a run's folder out where the run did not end, its validation loss still fell by
             over `MAX_FALL` in the last tenth of its epochs, its accuracy is below `MIN_ACCURACY`, or nothing says so.
         runs: Timed runs of one image; the median counts.
@@ -88,6 +92,8 @@ def compare(
             strict=strict,
             skip_damaged=skip_damaged,
             compare_with_train=compare_with_train,
+            class_names=class_names,
+            columns=columns,
             progress=progress,
         )
     rows = []

@@ -38,7 +38,7 @@ def cross_validate(recipe: Recipe, folds: int, resume: bool = False, faces: dict
         RecipeError: If `folds` is below 2.
     """
     out = Path(recipe.out)
-    if not resume and any(out.glob("fold*/state.pt")):
+    if not resume and any(any(out.glob(f"fold*/{name}")) for name in ("state.pt", "history.json")):
         raise CheckpointError(f"{out} already holds folds: continue them with --resume, or choose another out=.")
     if is_first_process():
         clear_unfinished(out)

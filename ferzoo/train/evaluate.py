@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,8 @@ def evaluate(
     split: str = "validation",
     strict: bool = True,
     skip_damaged: bool = False,
+    class_names: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
     grayscale: bool | None = None,
     batch: int = 256,
     device: str | torch.device | None = None,
@@ -110,6 +113,8 @@ def evaluate(
         split: Its split to measure on.
         strict: As in `ferzoo.data.readers.read_faces`, where `data` is a folder.
         skip_damaged: The same.
+        class_names: As in `read_measured`, where `data` is a folder.
+        columns: The same.
         grayscale: Take the colours away first. Where None: as the weights say; with a `cfg`, yes, as `ferzoo train`
             does.
         batch: Faces at a time.
@@ -152,6 +157,7 @@ def evaluate(
         measured = data
     else:
         reading: dict[str, Any] = {"strict": strict, "skip_damaged": skip_damaged, "progress": progress}
+        reading |= {"class_names": class_names, "columns": columns}
         measured = read_measured(data, dataset, split, networks=[network], **reading)
     shared = share_classes(measured.faces, names)
     faces = measured.faces if len(shared.rows) == len(measured.faces) else measured.faces.take(shared.rows)

@@ -13,12 +13,22 @@ import torch
 from timm.utils import ModelEmaV3
 
 from ..data.faces import Faces
-from ..errors import CheckpointError, LossError, RecipeError
+from ..errors import CheckpointError, LossError, RecipeError, reworded
 from .batches import make_loader, make_mixing
-from .checkpoint import check_resumable, clear_unfinished, digest, load_state, save_state, write_checkpoint, write_json
+from .checkpoint import (
+    check_free,
+    check_resumable,
+    clear_unfinished,
+    digest,
+    load_state,
+    save_state,
+    write_checkpoint,
+    write_json,
+)
 from .convergence import out_of_patience
 from .evaluate import evaluate
-from .network import build_network, cfg_to_come
+from .measured import WAYS
+from .network import build_network, cfg_to_come, try_sizes
 from .objective import Objective
 from .processes import Processes
 from .recipe import Recipe
@@ -26,7 +36,7 @@ from .records import environment, write_history_csv, write_tensorboard
 from .relabel import Relabelling
 from .schedule import Schedule
 from .seeds import seed_epoch
-from .splits import read_splits
+from .splits import KEYS, measured_split, read_splits
 from .teacher import mixed_targets
 
 __all__ = ["Run", "train"]
@@ -64,6 +74,7 @@ class Run:
         self.model: Any = build_network(recipe, classes)
         self.model.to(self.processes.device, memory_format=torch.channels_last)
         self.cfg = cfg_to_come(recipe, self.model, self.faces.class_names)
+        try_sizes(recipe, self.model, self.cfg)
         self.ema = ModelEmaV3(self.model, decay=recipe.ema, use_warmup=True) if recipe.ema else None
         self.steps = len(self.faces) // recipe.batch_size
         self.objective = Objective(recipe, self.model, self.faces, self.cfg, self.processes)
@@ -149,11 +160,7 @@ class Run:
             except LossError as error:
                 raise RecipeError(f"loss={recipe.loss!r} does not fit: {error}") from error
             if not math.isfinite(loss):
-                kept = f"The last finished epoch is kept in {self.folder}" if self.epoch else "No epoch was finished"
-                raise CheckpointError(
-                    f"The loss or its gradient became {loss} in epoch {self.epoch + 1}, step {step}. {kept}; lower lr "
-                    f"({recipe.lr}) or set clip_grad."
-                )
+                raise self._diverged(f"The loss or its gradient became {loss} in epoch {self.epoch + 1}, step {step}.")
             if self.relabelling:
                 seen = self.processes.gather({"rows": rows[0].to(self.processes.device), "targets": targets})
                 self.relabelling.look(self.epoch, seen["rows"], seen["targets"], self.objective.logits)
@@ -175,6 +182,11 @@ class Run:
             self.faces, entry["relabelled"] = self.relabelling.apply(self.faces)
         return entry
 
+    def _diverged(self, what: str) -> CheckpointError:
+        kept = f"The last finished epoch is kept in {self.folder}" if self.epoch else "No epoch was finished"
+        return CheckpointError(f"{what} {kept}; lower lr ({self.recipe.lr}) or set clip_grad.")
+
+    @reworded(KEYS)
     def step_epoch(self) -> dict[str, Any]:
         """Train an epoch, measure it, keep it where it is the best, and save the state.
 
@@ -182,7 +194,8 @@ class Run:
             The epoch's entry of `history.json`.
 
         Raises:
-            CheckpointError: If the loss or its gradient is not finite.
+            CheckpointError: If the loss, its gradient or the network's outputs are not finite.
+            DataError: If an image is missing or damaged.
         """
         start = time.monotonic()
         if self.recipe.distill_once and self.epoch == 0:
@@ -194,7 +207,11 @@ class Run:
         if self.processes.is_main:
             if self.recipe.unseen and self.unseen is None:
                 self.unseen = self.validation.unseen(self.faces)
-            result = evaluate(measured, self.validation, self.cfg, self.unseen, size, grayscale=self.recipe.grayscale)
+            grey = self.recipe.grayscale
+            try:
+                result = evaluate(measured, self.validation, self.cfg, self.unseen, size, grayscale=grey)
+            except CheckpointError as error:
+                raise self._diverged(f"After epoch {self.epoch + 1}: {error}") from error
         result = self.processes.broadcast(result)
         self.epoch += 1
         self.schedule.after_epoch(result["accuracy"])
@@ -221,10 +238,12 @@ class Run:
         # Weights of a smaller size are not what the run is for.
         if entry["size"] == self.cfg["input_size"][1] and result["accuracy"] > best:
             extra = {"grayscale": self.recipe.grayscale, "labels": self.recipe.dataset, "epoch": self.epoch}
+            # How the data was read, so that it is measured as it was trained.
+            extra |= {key: list(value) for key in WAYS if (value := getattr(self.recipe, key))}
             write_checkpoint(self.folder, measured, self.cfg, extra, self.recipe.model_kwargs)
             write_json(
                 self.folder / "metrics.json",
-                {"split": self.recipe.validation_split, "epoch": self.epoch, **result},
+                {"split": measured_split(self.recipe), "epoch": self.epoch, **result},
             )
         self._save()
         self.write_history()
@@ -253,15 +272,15 @@ def train(recipe: Recipe, resume: bool = False, faces: dict[str, Faces] | None =
         from.
 
     Raises:
-        CheckpointError: If the folder holds a run and `resume` is false, or cannot be resumed; if the loss or its
-            gradient is not finite any more, and what is kept then.
+        CheckpointError: If the folder holds a run or weights and `resume` is false, or cannot be resumed; if the loss
+            or its gradient is not finite any more, and what is kept then.
         DataError: If the data is missing or incomplete.
         RecipeError: If loss, network, teacher and data do not fit each other; names the key.
         UnknownNameError: If there is no such network, data set, loss or optimiser; names the nearest.
     """
     folder = Path(recipe.out)
-    if not resume and (folder / "state.pt").exists():
-        raise CheckpointError(f"{folder} already holds a run: continue it with --resume, or choose another out=.")
+    if not resume:
+        check_free(folder, recipe)
     run = Run(recipe, faces)
     if resume:
         run.resume()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,10 +15,13 @@ from ..data.readers import DATASETS, find_dataset, read_faces, split_to_measure
 from ..errors import DataError, FerzooError, UnknownNameError
 from ..labels import LABELS
 
-__all__ = ["DEFAULT_DATASET", "Measured", "Progress", "dataset_of", "read_measured", "unseen_rows"]
+__all__ = ["DEFAULT_DATASET", "WAYS", "Measured", "Progress", "dataset_of", "read_measured", "unseen_rows"]
 
 #: What is measured on where neither the caller nor the weights say which data set.
 DEFAULT_DATASET = "ferplus"
+
+#: How a data set without classes of its own is read: arguments of `read_faces` that a run's folder remembers.
+WAYS = ("class_names", "columns")
 
 #: Called with what is being done, how much of it is done, and how much there is, 0 where that is not known.
 Progress = Callable[[str, int, int], None]
@@ -53,6 +56,8 @@ def read_measured(
     strict: bool = True,
     skip_damaged: bool = False,
     compare_with_train: bool = True,
+    class_names: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> Measured:
     """Read a split, and find the rows whose image does not also occur in the training split.
@@ -66,6 +71,8 @@ def read_measured(
         strict: As in `read_faces`.
         skip_damaged: As in `read_faces`.
         compare_with_train: Look for the images in the split ``"train"``; every image of both is decoded for that.
+        class_names: As in `read_faces`; where None, as the networks' run read this data set, where its folder says so.
+        columns: The same.
         progress: Told what is being done.
 
     Raises:
@@ -74,11 +81,26 @@ def read_measured(
         UnknownNameError: If there is no such data set or split; names the nearest.
     """
     say = progress or (lambda what, done, total: None)
+    networks = list(networks)
     given, dataset = dataset is not None, dataset or _dataset_of_all(networks)
     known = find_dataset(dataset)
+    if not known.labels:
+        class_names = class_names or _stated(networks, dataset, "class_names")
+        columns = columns or _stated(networks, dataset, "columns")
+    if columns is not None and len(columns) != 2:
+        raise DataError(f"Give the image and the label column, columns=(image, label); got {', '.join(columns)}.")
+    read = partial(
+        read_faces,
+        dataset,
+        os.fspath(folder),
+        strict=strict,
+        skip_damaged=skip_damaged,
+        class_names=class_names,
+        columns=None if columns is None else (columns[0], columns[1]),
+    )
     say(f"reading {dataset} {split}", 0, 0)
     try:
-        faces = read_faces(dataset, os.fspath(folder), split, strict=strict, skip_damaged=skip_damaged)
+        faces = read(split)
     except UnknownNameError as error:  # of the split, as the data set is known
         error.args = (f"{error} Take one of them by split={split_to_measure(known) or 'NAME'!r}.",)
         raise
@@ -94,8 +116,7 @@ def read_measured(
         return Measured(faces, dataset, split, why="the training split was not looked at")
     try:
         say(f"reading {dataset} train", 0, 0)
-        train = read_faces(dataset, os.fspath(folder), "train", strict=strict, skip_damaged=skip_damaged)
-        return Measured(faces, dataset, split, unseen_rows(faces, train, progress))
+        return Measured(faces, dataset, split, unseen_rows(faces, read("train"), progress))
     except FerzooError as error:
         return Measured(faces, dataset, split, why=f"the training split cannot be read: {error}")
 
@@ -115,6 +136,13 @@ def dataset_of(network: Any) -> str:
             return name
     names = tuple((getattr(network, "pretrained_cfg", None) or {}).get("label_names") or ())
     return next((name for name, labels in LABELS.items() if labels == names), "")
+
+
+def _stated(networks: Iterable[Any], dataset: str, way: str) -> tuple[str, ...] | None:
+    """What the folders of runs on a data set say of a key of `WAYS`, where they agree."""
+    said = [(getattr(n, "ferzoo_cfg", None) or {}).get(way) for n in networks if dataset_of(n) == dataset]
+    found = {tuple(v) for v in said if isinstance(v, list) and v and all(isinstance(name, str) for name in v)}
+    return found.pop() if len(found) == 1 else None
 
 
 def _dataset_of_all(networks: Iterable[Any]) -> str:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from ..errors import CheckpointError, RecipeError
+import torch
+
+from ..errors import CheckpointError, FerzooError, RecipeError, first_line
 from ..models.build import CLASSIFIER
+from ..registry.config import BUILDERS, for_channels
 from ..registry.factory import create_model
 from ..registry.load import load_model
 from .bfloat16 import is_native
@@ -14,7 +17,7 @@ from .fused import use_fused_blocks
 from .pointwise import use_bf16_pointwise
 from .recipe import Recipe
 
-__all__ = ["build_network", "cfg_to_come"]
+__all__ = ["build_network", "cfg_to_come", "try_sizes"]
 
 #: What `FerModel` calls the part between its last map and the classifier.
 HEAD = ("pool.",)
@@ -26,11 +29,19 @@ def build_network(recipe: Recipe, num_classes: int) -> Any:
     Raises:
         RecipeError: If it does not take the recipe's arguments, or `init` is another architecture.
     """
-    kwargs = {"num_classes": num_classes, **recipe.model_kwargs}
+    given = recipe.model_kwargs
+    # A run's folder says with which arguments its network is built again: timm's own are none of them.
+    if taken := sorted(BUILDERS & set(given)):
+        instead = ": name trained weights by init=" if "pretrained" in taken else ""
+        raise RecipeError(f"model_kwargs may not hold {', '.join(taken)}{instead}.")
+    if given.get("num_classes", num_classes) != num_classes:
+        raise RecipeError(f"model_kwargs asks for {given['num_classes']} classes, the data has {num_classes}.")
     try:
-        model: Any = create_model(recipe.model, **kwargs)
-    except TypeError as error:
-        raise RecipeError(f"{recipe.model} does not take model_kwargs={recipe.model_kwargs}: {error}") from error
+        model: Any = create_model(recipe.model, **{"num_classes": num_classes, **given})
+    except FerzooError:
+        raise
+    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+        raise RecipeError(f"{recipe.model} does not take model_kwargs={given}: {error}") from error
     if recipe.init:
         _start_from(recipe, model)
     if recipe.bf16_pointwise and is_native():
@@ -39,6 +50,33 @@ def build_network(recipe: Recipe, num_classes: int) -> Any:
         more = "" if recipe.amp else ", or set amp=true, with which there are more"
         raise RecipeError(f"fused_blocks=true finds no block in {recipe.model} that it computes: leave it out{more}.")
     return model
+
+
+@torch.no_grad()
+def try_sizes(recipe: Recipe, model: Any, cfg: dict[str, Any]) -> None:
+    """Let the network see a batch of every size to come, so that none is found not to fit after hours.
+
+    Args:
+        recipe: `sizes`.
+        model: The network, which is left in training mode.
+        cfg: As `cfg_to_come` gives it.
+
+    Raises:
+        RecipeError: If the network does not take a size; says which.
+    """
+    like = next(model.parameters())
+    model.eval()
+    for size in sorted(set(recipe.sizes.values())):
+        try:
+            model(like.new_zeros((2, cfg["input_size"][0], size, size)))
+        except (ValueError, AssertionError, RuntimeError) as error:
+            advice = (
+                "Name sizes that it takes, or build it for another by model_kwargs={img_size: PX} where it has that."
+            )
+            more = "" if isinstance(error, FerzooError) else f". {advice}"
+            why = f"{first_line(error)}{more}"
+            raise RecipeError(f"sizes={recipe.sizes}: {recipe.model} does not take {size}x{size} px: {why}") from error
+    model.train()
 
 
 def _start_from(recipe: Recipe, model: Any) -> None:
@@ -69,6 +107,13 @@ def cfg_to_come(recipe: Recipe, model: Any, class_names: tuple[str, ...]) -> dic
     """The cfg of the weights to come: this network at the recipe's last size and the data's classes."""
     cfg = model.pretrained_cfg
     base = {k: v for k, v in cfg.items() if k not in ("file", "hf_hub_id", "url", "tag")}
-    channels, size = getattr(model, "in_chans", cfg["input_size"][0]), recipe.final_size
+    channels, size = getattr(model, "in_chans", None) or _channels(recipe, cfg), recipe.final_size
+    base |= {key: tuple(for_channels(base[key], channels)) for key in ("mean", "std") if base.get(key)}
     names = {"num_classes": len(class_names), "label_names": class_names}
     return {**base, "input_size": (channels, size, size), **names}
+
+
+def _channels(recipe: Recipe, cfg: dict[str, Any]) -> int:
+    """Input channels of a network that does not say them itself, as timm's."""
+    channels: int = recipe.model_kwargs.get("in_chans") or cfg["input_size"][0]
+    return channels

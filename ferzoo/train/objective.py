@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import torch
-from timm.optim import create_optimizer_v2, list_optimizers
+from timm.optim import create_optimizer_v2, get_optimizer_info, list_optimizers
 from torch import nn
 
 from ..data.faces import Faces
@@ -82,13 +82,16 @@ class Objective:
         self.logits = torch.empty(0)
         if recipe.opt not in list_optimizers():
             raise UnknownNameError("optimiser", recipe.opt, list_optimizers(), "See timm.optim.list_optimizers().")
+        if get_optimizer_info(recipe.opt).second_order:
+            raise RecipeError(f"opt={recipe.opt} needs second derivatives, which are not computed: take another.")
         shared, own = loss_parameter_groups(self.loss)
         try:
             self.optimizer = create_optimizer_v2(
                 model, opt=recipe.opt, lr=recipe.lr, weight_decay=recipe.weight_decay, **recipe.opt_kwargs
             )
-        except (TypeError, ValueError) as error:
-            raise RecipeError(f"opt={recipe.opt} does not take opt_kwargs={recipe.opt_kwargs}: {error}") from error
+        except Exception as error:  # each optimiser raises what it likes
+            refused = f"does not take opt_kwargs={recipe.opt_kwargs}" if recipe.opt_kwargs else "cannot be used here"
+            raise RecipeError(f"opt={recipe.opt} {refused}: {error}") from error
         if shared:
             self.optimizer.add_param_group({"params": shared, "weight_decay": 0.0})
         self.center_optimizer = torch.optim.SGD(own) if own else None

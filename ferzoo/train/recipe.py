@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from ..errors import RecipeError, nearest
 from ..weights.configs import WHERE
 from .recipe_checks import TUPLES, as_type, check_ranges, checked_sizes, checked_tuple
+from .yaml_values import parse_yaml
 
 __all__ = ["WHERE", "Recipe"]
 
@@ -163,6 +165,7 @@ class Recipe:
             RecipeError: If a value is out of range; names the key.
         """
         object.__setattr__(self, "sizes", checked_sizes(self.sizes))
+        object.__setattr__(self, "out", os.path.expanduser(self.out))
         for key in TUPLES:
             object.__setattr__(self, key, checked_tuple(key, getattr(self, key)))
         check_ranges(self)
@@ -183,7 +186,7 @@ class Recipe:
         values: dict[str, Any] = {}
         if path is not None:
             try:
-                values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+                values = parse_yaml(Path(path).read_text(encoding="utf-8")) or {}
             except OSError as error:
                 raise RecipeError(f"The recipe {path} cannot be read: {error.strerror or error}.") from error
             except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -196,7 +199,7 @@ class Recipe:
             if not found:
                 raise RecipeError(f"An override is written key=value, got {item!r}.")
             try:
-                values[key] = yaml.safe_load(value)
+                values[key] = parse_yaml(value)
             except yaml.YAMLError as error:
                 raise RecipeError(f"The value of {item!r} is no valid YAML: {error}") from error
         return cls.from_dict(values)

@@ -133,7 +133,7 @@ def as_type(key: str, value: Any, default: Any) -> Any:
     wanted = type(default)
     if wanted is float and isinstance(value, str | int) and not isinstance(value, bool):
         try:
-            return float(value)  # YAML reads 3e-3 as text
+            return float(value)
         except (ValueError, OverflowError):
             pass
     if key in TUPLES:

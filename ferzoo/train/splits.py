@@ -9,17 +9,19 @@ from ..errors import DataError, RecipeError, UnknownNameError, reworded
 from .folds import fold_rows
 from .recipe import Recipe
 
-__all__ = ["read_splits"]
+__all__ = ["KEYS", "measured_split", "read_splits"]
 
-#: How errors about data name an argument of `read_faces`, and what a recipe says in its place.
-_KEYS = {
+#: How errors about data name an argument of `read_faces`, and what a recipe says in its place; of one in a process that
+#: loads images, its own text alone.
+KEYS = {
+    r"(?s)\ACaught DataError in DataLoader worker process.*ferzoo\.errors\.DataError: (.*?)\s*\Z": r"\1",
     "strict=False": "strict=false",
     "skip_damaged=True": "skip_damaged=true",
     r"columns=\(image, label\)": "columns=[image, label]",
 }
 
 
-@reworded(_KEYS)
+@reworded(KEYS)
 def read_splits(recipe: Recipe, faces: dict[str, Faces] | None = None) -> tuple[Faces, Faces]:
     """Training and validation rows of a recipe, decoded where it says so and they fit.
 
@@ -49,7 +51,8 @@ def read_splits(recipe: Recipe, faces: dict[str, Faces] | None = None) -> tuple[
     if train.class_names != validation.class_names:
         raise DataError(
             f"The training rows have the classes {', '.join(train.class_names)}, the validation rows "
-            f"{', '.join(validation.class_names)}."
+            f"{', '.join(validation.class_names)}. Where one of them lacks a class, give all as "
+            "class_names=[NAME, NAME]."
         )
     if 0 < recipe.limit < len(train):
         # Not the first: class folders are read class by class.
@@ -58,6 +61,13 @@ def read_splits(recipe: Recipe, faces: dict[str, Faces] | None = None) -> tuple[
     if len(train) < recipe.batch_size:
         raise RecipeError(f"batch_size {recipe.batch_size} is more than the {len(train)} training rows.")
     return _decoded(recipe, train), _decoded(recipe, validation)
+
+
+def measured_split(recipe: Recipe) -> str:
+    """What a run's figures are of, in words: a fold is a part of the training split."""
+    if recipe.folds:
+        return f"{recipe.train_split}, fold {recipe.fold} of {recipe.folds}"
+    return recipe.validation_split
 
 
 def _read(recipe: Recipe, key: str) -> Faces:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from ..data.faces import Faces
 from ..deploy.fuse import fuse
 from ..errors import RecipeError
+from ..registry.exported import is_exported
 from ..registry.load import load_model
 from ..weights.configs import split_names
 from .evaluate import predict_logits
@@ -94,7 +95,9 @@ def _load(names: str, class_names: tuple[str, ...], device: torch.device | str) 
                 f"teacher={name} names the classes {', '.join(known) or '(none)'}, the data "
                 f"{', '.join(class_names)}: they must be the same in the same order."
             )
-        networks.append(fuse(network).requires_grad_(False).to(device))
+        # An exported file is fused already.
+        network = network if is_exported(name) else fuse(network)
+        networks.append(network.requires_grad_(False).to(device))
     return networks
 
 

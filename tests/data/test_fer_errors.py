@@ -114,6 +114,44 @@ def test_a_damaged_row_of_parquet_is_left_out(data: bytes, tmp_path: Path) -> No
     assert faces.labels.tolist() == [0, 6, 4, 2]
 
 
+def table(path: Path, images: list, votes: list) -> None:
+    """A parquet file whose columns hold whatever they are given."""
+    pyarrow, parquet_file = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    parquet_file.write_table(pyarrow.table({"image": images, "label": [0, 6, 3], "votes": votes}), path)
+
+
+@pytest.mark.parametrize("dataset", ["fer2013", "ferplus"])
+def test_images_of_parquet_as_bytes_and_none(dataset: str, tmp_path: Path) -> None:
+    images, votes = [encoded(pixels(i)) for i in range(3)], [ROWS[i][2] for i in range(3)]
+    table(tmp_path / "train.parquet", images, votes)
+    bare = read_faces(dataset, tmp_path, "train", strict=False) if dataset == "ferplus" else None
+    assert bare is None or bare.digests() == [digest(i) for i in range(3)]
+    for lacking in ([images[0], None, images[2]], [{"bytes": data} for data in (images[0], None, images[2])]):
+        table(tmp_path / "train.parquet", lacking, votes)
+        with pytest.raises(DataError, match="the image of row 1 is missing"):
+            read_faces(dataset, tmp_path, "train")
+        with pytest.warns(DataWarning, match="1 of 3 images"):
+            assert len(read_faces(dataset, tmp_path, "train", strict=False, skip_damaged=True)) == 2
+    table(tmp_path / "train.parquet", ["a.png", "b.png", "c.png"], votes)
+    with pytest.raises(DataError, match="the image of row 0 is no image: the column must hold encoded images"):
+        read_faces(dataset, tmp_path, "train")
+
+
+@pytest.mark.parametrize(
+    ("votes", "message"),
+    [
+        ([3, 3, 3], "row 0: votes must have 10 counts a row, got 3"),
+        ([ROWS[0][2], ROWS[1][2][:9], ROWS[2][2]], "row 1: votes must have 10 counts a row, got 9"),
+        ([ROWS[0][2], [None, *ROWS[1][2][1:]], ROWS[2][2]], "row 1: votes must be 10 counts of 0 or more"),
+        ([[-1, *ROWS[0][2][1:]], ROWS[1][2], ROWS[2][2]], "row 0: votes must be 10 counts of 0 or more"),
+    ],
+)
+def test_wrong_votes_of_parquet(votes: list, message: str, tmp_path: Path) -> None:
+    table(tmp_path / "train.parquet", [encoded(pixels(i)) for i in range(3)], votes)
+    with pytest.raises(DataError, match=message):
+        read_faces("ferplus", tmp_path, "train")
+
+
 def test_tables_that_do_not_belong_together(tmp_path: Path) -> None:
     two_tables(tmp_path)
     path = tmp_path / "fer2013new.csv"

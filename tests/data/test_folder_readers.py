@@ -56,6 +56,24 @@ def test_given_classes_are_matched_by_synonym(tree: Path) -> None:
         read_faces("folder", tree, "train", class_names=["happy", "sad"])
 
 
+@pytest.mark.parametrize("names", [("happy", "happiness"), ("Calm", "calm")])
+def test_two_names_for_one_class(names: tuple[str, str], tmp_path: Path) -> None:
+    for split, name in zip(("train", "validation"), names, strict=True):
+        save(tmp_path / split / name / "0.png", pixels(0))
+        save(tmp_path / split / "sad" / "1.png", pixels(1))
+    with pytest.raises(DataError, match=f"two names for one class, {' and '.join(sorted(names))}"):
+        read_faces("folder", tmp_path, "train")
+    chosen = read_faces("folder", tmp_path, "validation", class_names=("sad", names[0]))
+    assert sorted(chosen.labels.tolist()) == [0, 1]
+
+
+def test_two_names_in_one_split_are_two_classes(tmp_path: Path) -> None:
+    for name in ("happy", "happiness"):
+        save(tmp_path / "train" / name / "0.png", pixels(0))
+    save(tmp_path / "validation" / "happy" / "0.png", pixels(0))
+    assert read_faces("folder", tmp_path, "validation").class_names == ("happiness", "happy")
+
+
 def test_class_folders_without_splits(tree: Path) -> None:
     assert len(read_faces("folder", tree / "train", "all")) == 6
     with pytest.raises(DataError, match="holds the splits train, val, each with class folders: ask for one of them"):

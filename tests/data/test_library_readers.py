@@ -157,6 +157,15 @@ def test_a_damaged_image_of_hugging_face(library: dict[str, Any], tmp_path: Path
     assert faces.labels.tolist() == [1, 1] and np.array_equal(faces.images[1], pixels(2))
 
 
+def test_a_row_without_an_image(library: dict[str, Any], tmp_path: Path) -> None:
+    library["columns"]["face"][1:] = [None, {"bytes": None, "path": None}]
+    library["table"] = Table(library["columns"], library["features"])
+    with pytest.raises(DataError, match="image 1 of hf:x cannot be decoded: the table has no image there"):
+        read_faces("hf:x", tmp_path, "train").images[1]
+    with pytest.warns(DataWarning, match="2 of 3 images"):
+        assert len(read_faces("hf:x", tmp_path, "train", skip_damaged=True)) == 1
+
+
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(MissingPackageError, match="Reading hf:x needs the package 'datasets': pip install datasets"):

@@ -73,6 +73,13 @@ def test_a_wrong_line_of_rafdb(line: str, message: str, tmp_path: Path) -> None:
         read_faces("rafdb", tmp_path, "train")
 
 
+def test_a_list_of_rafdb_that_is_no_utf8(tmp_path: Path) -> None:
+    (tmp_path / "EmoLabel").mkdir()
+    (tmp_path / "EmoLabel" / "list_patition_label.txt").write_bytes("train_00001.jpg 5".encode("utf-16"))
+    with pytest.raises(DataError, match=r"list_patition_label\.txt cannot be read as UTF-8 text"):
+        read_faces("rafdb", tmp_path, "train")
+
+
 @pytest.mark.usefixtures("raf_counts")
 def test_missing_images_of_rafdb(tmp_path: Path) -> None:
     raf_list(tmp_path)

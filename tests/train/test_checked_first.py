@@ -1,0 +1,195 @@
+"""What cannot work is said before the first epoch, not after hours; and what is there is not overwritten."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from noise import faces
+from PIL import Image
+
+import ferzoo
+from ferzoo.cli.main import main
+from ferzoo.data.faces import Faces
+from ferzoo.errors import CheckpointError, DataError, RecipeError
+from ferzoo.train.crossval import cross_validate
+from ferzoo.train.loop import Run, train
+from ferzoo.train.recipe import Recipe
+
+
+@pytest.fixture(scope="module")
+def splits() -> dict[str, Faces]:
+    return {"train": faces(16, 0), "validation": faces(8, 1)}
+
+
+def recipe(out: Path | str = "out", **changes: Any) -> Recipe:
+    base = Recipe(model="test_resnet", out=str(out), epochs=1, batch_size=8, sizes={0: 32}, lr=1e-3, device="cpu")
+    return dataclasses.replace(base, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model_kwargs": {"pretrained": True}}, "may not hold pretrained: name trained weights by init="),
+        ({"model_kwargs": {"features_only": True}}, r"may not hold features_only\."),
+        ({"model_kwargs": {"num_classes": 5}}, "asks for 5 classes, the data has 8"),
+        ({"model": "lanmsff", "model_kwargs": {"drop_rate": 7}}, "lanmsff does not take model_kwargs"),
+        (
+            {"model": "vit_tiny_patch16_224"},
+            r"sizes=\{0: 32\}: vit_tiny_patch16_224 does not take 32x32 px.*img_size: PX",
+        ),
+        (
+            {"model": "lfn", "model_kwargs": {"img_size": 32}, "epochs": 2, "sizes": {0: 32, 1: 48}},
+            "lfn does not take 48x48 px: The network was built for 32x32",
+        ),
+        ({"opt_kwargs": {"betas": [0.9]}}, "opt=adamw does not take opt_kwargs"),
+        ({"opt": "fusedadam"}, "opt=fusedadam cannot be used here"),
+        ({"opt": "adahessian"}, "second derivatives"),
+        ({"sched": "step", "sched_kwargs": {"decay_epochs": 0}}, "sched=step does not take"),
+        ({"sched": "poly", "sched_kwargs": {"decay_rate": "abc"}}, "sched=poly does not take"),
+        ({"sched": "plateau", "epochs": 4, "sched_kwargs": {"patience": 0, "min_lr": "abc"}}, "sched=plateau does not"),
+    ],
+)
+def test_settings(changes: dict[str, Any], message: str, splits: dict[str, Faces]) -> None:
+    with pytest.raises(RecipeError, match=message):
+        Run(recipe(**changes), splits)
+
+
+def test_a_trial_of_the_sizes_changes_nothing(splits: dict[str, Faces]) -> None:
+    run = Run(recipe(sizes={0: 32}), splits)
+    assert run.model.training
+    buffers = dict(run.model.named_buffers())
+    assert all((v == 0).all() for k, v in buffers.items() if k.endswith(("running_mean", "num_batches_tracked")))
+
+
+@pytest.mark.parametrize("model", ["test_resnet", "lanmsff"])
+def test_one_channel(model: str, tmp_path: Path, splits: dict[str, Faces]) -> None:
+    out = train(recipe(tmp_path, model=model, model_kwargs={"in_chans": 1}), faces=splits)
+    cfg = json.loads((out / "config.json").read_text())["pretrained_cfg"]
+    assert cfg["input_size"] == [1, 32, 32] and len(cfg["mean"]) == len(cfg["std"]) == 1
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert ferzoo.evaluate(out, splits["validation"])["accuracy"] == metrics["accuracy"]
+
+
+def test_weights_without_a_state_are_not_overwritten(tmp_path: Path, splits: dict[str, Faces]) -> None:
+    out = train(recipe(tmp_path), faces=splits)
+    before = (out / "model.safetensors").read_bytes()
+    (out / "state.pt").unlink()
+    for change in ({}, {"seed": 7}):  # a finished run is not begun again either
+        with pytest.raises(CheckpointError, match="already holds trained weights or a run's history.*another out="):
+            train(recipe(tmp_path, **change), faces=splits)
+    (out / "history.json").unlink()
+    with pytest.raises(CheckpointError, match="already holds trained weights"):
+        train(recipe(tmp_path, seed=7), faces=splits)
+    (out / "recipe.json").write_text("[1]")
+    with pytest.raises(CheckpointError, match="already holds trained weights"):
+        train(recipe(tmp_path), faces=splits)
+    assert (out / "model.safetensors").read_bytes() == before
+
+
+def test_a_run_killed_between_its_first_weights_and_their_state_begins_again(
+    tmp_path: Path, splits: dict[str, Faces], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "_save", lambda run: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train(recipe(tmp_path), faces=splits)
+    before = (tmp_path / "model.safetensors").read_bytes()
+    assert (train(recipe(tmp_path), faces=splits) / "model.safetensors").read_bytes() == before
+
+
+def test_folds_are_named_as_what_they_are(tmp_path: Path, splits: dict[str, Faces]) -> None:
+    cross_validate(recipe(tmp_path), 2, faces={"train": splits["train"]})
+    assert json.loads((tmp_path / "fold1" / "metrics.json").read_text())["split"] == "train, fold 1 of 2"
+    for fold in (0, 1):
+        (tmp_path / f"fold{fold}" / "state.pt").unlink()
+    with pytest.raises(CheckpointError, match="already holds folds"):
+        cross_validate(recipe(tmp_path), 2, faces={"train": splits["train"]})
+
+
+def test_outputs_that_are_no_numbers_name_the_rate(tmp_path: Path, splits: dict[str, Faces]) -> None:
+    run = Run(recipe(tmp_path), splits)
+    with torch.no_grad():
+        run.model.get_classifier().weight.fill_(torch.nan)
+    run._epoch = dict  # type: ignore[method-assign]  # an epoch without a step
+    with pytest.raises(CheckpointError, match=r"After epoch 1: The network gives NaN.*No epoch was finished; lower lr"):
+        run.step_epoch()
+
+
+def test_numbers_with_an_exponent_are_numbers_everywhere(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.yaml"
+    file.write_text("opt_kwargs: {eps: 1e-8}\nscale: [8e-1, 1.1]\nloss: {ce: {smoothing: 1E-1}}\nlr: 2.e-3\n")
+    found = Recipe.load(file, ["sched_kwargs={min_lr: -1e+5, warmup_lr: .5e-3}", "model_kwargs={name: e1, id: 1e}"])
+    assert found.opt_kwargs == {"eps": 1e-8} and found.scale == (0.8, 1.1) and found.lr == 2e-3
+    assert found.loss == {"ce": {"smoothing": 0.1}} and found.sched_kwargs == {"min_lr": -1e5, "warmup_lr": 5e-4}
+    assert found.model_kwargs == {"name": "e1", "id": "1e"}
+    file.write_text(json.dumps(found.to_dict()))  # as a run writes it
+    assert Recipe.load(file) == found
+
+
+def test_the_home_folder_of_a_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert Recipe(out="~/runs").out == "/home/someone/runs"
+
+
+def test_an_exported_file_teaches(tmp_path: Path, splits: dict[str, Faces]) -> None:
+    pytest.importorskip("onnxruntime")
+    ferzoo.export("lanmsff", tmp_path / "teacher.onnx")
+    for once in (False, True):
+        change = {"teacher": f"{tmp_path}/teacher.onnx", "distill_once": once}
+        mine = train(recipe(tmp_path / f"onnx{once}", **change), faces=splits)
+        theirs = train(recipe(tmp_path / f"torch{once}", **change | {"teacher": "lanmsff"}), faces=splits)
+        losses = [json.loads((out / "history.json").read_text())[0]["loss"] for out in (mine, theirs)]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes, one of which the validation split lacks."""
+    folder = tmp_path_factory.mktemp("tree")
+    images = faces(20, 3).images
+    for i, name in enumerate(("angry", "happy", "sad") * 4):
+        split = "train" if i < 9 or name == "happy" else "validation"
+        (folder / split / name).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(images[i]).save(folder / split / name / f"{i}.png")
+    return folder
+
+
+def test_a_run_is_measured_as_its_data_was_read(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = {"dataset": "timm:folder", "data": str(tree), "batch_size": 4}
+    with pytest.raises(DataError, match=r"validation rows angry, sad\. .*class_names=\[NAME, NAME\]"):
+        train(recipe(tmp_path / "refused", **settings))
+    names = ("angry", "happy", "sad")
+    out = train(recipe(tmp_path / "run", **settings, class_names=names))
+    measured = json.loads((out / "metrics.json").read_text())
+    found = ferzoo.evaluate(out, tree, dataset="timm:folder")
+    assert found["classes"] == list(names) and "outputs_left_out" not in found
+    assert (found["accuracy"], found["confusion"]) == (measured["accuracy"], measured["confusion"])
+    found = ferzoo.evaluate(out, tree, dataset="timm:folder", class_names=("sad", "angry"))
+    assert sorted(found["classes"]) == ["angry", "sad"] and found["outputs_left_out"] == ["happy"]
+    capsys.readouterr()
+    command = ["eval", str(out), "--data", str(tree), "--dataset", "timm:folder", "--json", "--class-names"]
+    assert main([*command, "angry, happy, sad"]) == 0
+    assert json.loads(capsys.readouterr().out)["confusion"] == measured["confusion"]
+    assert main([*command, "angry,happy"]) == 2
+    assert "has the classes sad, which --class-names lack" in capsys.readouterr().err
+
+
+def test_a_damaged_image_in_a_process_that_loads(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for split in ("train", "validation"):
+        for name in ("angry", "sad"):
+            (tmp_path / split / name).mkdir(parents=True)
+            for file in (tree / split / name).iterdir():
+                (tmp_path / split / name / file.name).write_bytes(file.read_bytes()[: 60 if split == "train" else None])
+    more = ["dataset=folder", f"data={tmp_path}", f"out={tmp_path / 'run'}", "in_memory=false", "unseen=false"]
+    settings = ["model=test_resnet", "epochs=1", "batch_size=4", "sizes={0: 32}", "device=cpu", "workers=1"]
+    assert main(["train", *more, *settings]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert "cannot be decoded" in lines[-1] and lines[-1].endswith("skip_damaged=true.")
+    assert not any("Traceback" in line for line in lines)
