@@ -100,7 +100,10 @@ class _Report:
         self.problem: dict[str, str] = {}
         self.live = total > 1 and sys.stderr.isatty()
         if args.csv:
+            from ..predict.scoring_rows import check_columns
+
             columns = ["file", "face", "x1", "y1", "x2", "y2", "label", "score", *self.labels, "saved", "error"]
+            check_columns(columns)
             self.csv = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
             self.csv.writeheader()
 

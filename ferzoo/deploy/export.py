@@ -119,6 +119,11 @@ def export(
         raise FerzooError(f"The network's pretrained_cfg does not say {', '.join(missing)}: set it, then export.")
     if not getattr(network, "num_classes", cfg.get("num_classes")):
         raise FerzooError("The network has no classifier: build it with num_classes.")
+    names, classes = cfg.get("label_names"), getattr(network, "num_classes", cfg.get("num_classes"))
+    if names and len(names) != classes:
+        raise FerzooError(
+            f"The network's pretrained_cfg names {len(names)} of its {classes} classes: set label_names, then export."
+        )
     if size:
         cfg["input_size"] = (cfg["input_size"][0], size, size)
     facts = _facts(network, cfg, preprocess, softmax)
@@ -130,7 +135,8 @@ def export(
         expected = [eager(x) for x in batches]
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as temporary:
-        file = Path(temporary) / path.name
+        # The writers know lower-case suffixes alone.
+        file = Path(temporary) / f"{path.stem}{FORMATS[kind].suffix}"
         try:
             FORMATS[kind].write(whole, batches[0], file, facts)
         except FerzooError:
@@ -149,7 +155,7 @@ def export(
         written = sorted(Path(temporary).iterdir(), key=lambda p: p.suffix != ".bin")
         size_bytes = sum(p.stat().st_size for p in written)
         for each in written:  # an OpenVINO file comes after its weights
-            each.replace(path.with_name(each.name))
+            each.replace(path if each == file else path.with_name(each.name))
     channels, height, width = cfg["input_size"]
     takes = "RGB pictures (N, H, W, 3), uint8" if preprocess else f"faces (N, {channels}, {height}, {width}), float32"
     return Exported(

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..errors import FerzooError
-from ..registry.config import with_defaults
+from ..registry.config import center_margin, with_defaults
 
 __all__ = ["Whole"]
 
@@ -22,8 +22,8 @@ _GREY = (19595.0, 38470.0, 7471.0)
 class Whole(nn.Module):
     """RGB pictures in, logits or probabilities out; a network that takes normalised faces stays as it is.
 
-    The preprocessing is that of `ferzoo.data.transforms.eval_transform` up to single steps of 1/255, which Pillow
-    rounds elsewhere.
+    The preprocessing is that of `ferzoo.data.transforms.eval_transform` up to a few steps of 1/255 in some pixels, as
+    Pillow rounds elsewhere.
 
     Args:
         model: The network.
@@ -33,7 +33,8 @@ class Whole(nn.Module):
         softmax: Return probabilities.
 
     Raises:
-        FerzooError: If the cfg's interpolation is neither bicubic nor bilinear.
+        FerzooError: If the preprocessing is to be inside, and the cfg's interpolation is neither bicubic nor bilinear
+            or the network takes neither one channel nor three.
     """
 
     def __init__(
@@ -52,8 +53,12 @@ class Whole(nn.Module):
         self.interpolation = str(cfg["interpolation"])
         if preprocess and self.interpolation not in ("bicubic", "bilinear"):
             raise FerzooError(f"Interpolation {self.interpolation!r} cannot go inside: export without preprocessing.")
+        if preprocess and self.channels not in (1, 3):
+            raise FerzooError(
+                f"The network takes {self.channels} channels; pictures have 1 or 3: export without preprocessing."
+            )
         self.grey = grayscale or self.channels == 1
-        # As timm does: the picture is made larger by 1 / crop_pct, and its centre is cut out.
+        # As timm does: the picture is made larger by 1 / crop_pct, and its centre is cut out; or smaller, with an edge.
         self.resized = [math.floor(side / cfg["crop_pct"]) for side in (self.height, self.width)]
         self.luma: torch.Tensor
         self.face_mean: torch.Tensor
@@ -70,6 +75,12 @@ class Whole(nn.Module):
         logits = self.model(x)
         return logits.softmax(1) if self.softmax else logits
 
+    @staticmethod
+    def _edges(whole: int, part: int) -> tuple[int, int]:
+        """Pixels to add before and after; below 0, to leave out."""
+        before = -center_margin(whole, part)
+        return before, part - whole - before
+
     def prepare(self, pictures: torch.Tensor) -> torch.Tensor:
         """Turn (N, H, W, 3), uint8, into normalised faces (N, C, height, width)."""
         x = pictures.permute(0, 3, 1, 2).float()
@@ -77,6 +88,9 @@ class Whole(nn.Module):
             x = torch.floor(((x * self.luma).sum(1, keepdim=True) + 32768.0) / 65536.0)
         x = F.interpolate(x, size=self.resized, mode=self.interpolation, align_corners=False, antialias=True)
         x = torch.clamp(torch.floor(x + 0.5), 0.0, 255.0) / 255.0
-        top, left = round((self.resized[0] - self.height) / 2), round((self.resized[1] - self.width) / 2)
+        (top, bottom), (left, right) = map(self._edges, self.resized, (self.height, self.width))
+        if any(edges := [max(0, pixels) for pixels in (left, right, top, bottom)]):
+            x = F.pad(x, edges)
+        top, left = max(0, -top), max(0, -left)
         x = x[:, :, top : top + self.height, left : left + self.width]
         return (x - self.face_mean) / self.face_std

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import CheckpointError
-from ..registry.config import with_defaults
+from ..registry.config import center_margin, with_defaults
 
 __all__ = ["Preprocessing"]
 
@@ -55,7 +55,7 @@ class Preprocessing:
         # As timm does: the picture is made larger by 1 / crop_pct, and its middle is cut out.
         resized = [math.floor(side / cfg["crop_pct"]) for side in (width, height)]
         self._resize = (resized[0], resized[1]), Image.Resampling[kind.upper()]
-        left, top = _margin(resized[0], width), _margin(resized[1], height)
+        left, top = center_margin(resized[0], width), center_margin(resized[1], height)
         self._middle = (left, top, left + width, top + height)
         #: The value of each byte in each channel, (C, 256).
         self._values = np.broadcast_to(
@@ -80,8 +80,3 @@ class Preprocessing:
             else:
                 batch[:, i] = values.take(faces if grey else faces[..., i].astype(np.intp), mode="clip")
         return batch
-
-
-def _margin(whole: int, part: int) -> int:
-    """Pixels that torchvision's CenterCrop leaves out before the middle; below 0, those that it adds."""
-    return round((whole - part) / 2) if whole >= part else -((part - whole) // 2)

@@ -21,6 +21,8 @@ __all__ = ["Archive", "Table", "is_archive", "is_table"]
 ROWS = 64
 #: Most bytes of a WebDataset's member that is read: an image thread holds a few.
 MAX_BYTES = 1 << 28
+#: What else a table of paths can be.
+_LISTS = "Paths are taken from a list: a text file with one a line, that ends in .txt."
 
 
 def _stamp(path: str) -> tuple[int, int]:
@@ -63,13 +65,37 @@ class Table:
         lacking = [name for name in (*keep, *filter(None, [column])) if name not in schema.names]
         if lacking:
             raise DataError(f"{printable(path)} has no column {', '.join(lacking)}: it has {', '.join(schema.names)}.")
+        if column and not _has_bytes(kind := schema.field(column).type):
+            raise DataError(
+                f"The column {column} of {printable(path)} holds {kind}, not encoded images: bytes, or pairs of bytes "
+                f"and path. {_LISTS}"
+            )
         self._column = column or _image_column(path, schema)
         self.kinds = {name: schema.field(name).type for name in keep}
         for name, kind in self.kinds.items():
             if _holds_bytes(kind):
                 raise DataError(f"The column {name} of {printable(path)} holds bytes, which no row can keep.")
         self._sizes, self.count = sizes, sum(sizes)
-        self.facts, self.relative = ["table", path, self.count, *_stamp(path), self._column], not os.path.isabs(path)
+        self.facts = ["table", path, self.count, *_stamp(path), self._column]
+        self.relative = not os.path.isabs(path) or self._names_relative_files(schema.field(self._column).type)
+
+    def _names_relative_files(self, kind: Any) -> bool:
+        """Whether a row may have no bytes, and the path of a file in whatever folder is the current one."""
+        import pyarrow.types as types
+
+        if not (types.is_struct(kind) and any(one.name == "path" and types.is_string(one.type) for one in kind)):
+            return False
+        try:
+            with self._open() as file:
+                if _all_have(f"{self._column}.bytes", file.metadata):
+                    return False
+                return any(
+                    value and value["path"] and not os.path.isabs(value["path"])
+                    for batch in file.iter_batches(columns=[f"{self._column}.path"], use_threads=False)
+                    for value in batch.column(0).to_pylist()
+                )
+        except self._errors as error:
+            raise DataError(f"{printable(self.path)} cannot be read: {first_line(error)}") from error
 
     def _open(self) -> Any:
         from pyarrow.parquet import ParquetFile
@@ -104,13 +130,24 @@ class Table:
         return Item(row, name, value, kept, "holds no image" if value is None else None)
 
 
+def _all_have(column: str, metadata: Any) -> bool:
+    """Whether a parquet file's statistics say that no row lacks a column's value."""
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        for one in map(group.column, range(group.num_columns)):
+            found = one.statistics
+            if one.path_in_schema == column and not (found and found.has_null_count and found.null_count == 0):
+                return False
+    return True
+
+
 def _image_column(path: str, schema: Any) -> str:
     found = [field.name for field in schema if _has_bytes(field.type)]
     if len(found) > 1 and "image" in found:
         return "image"
     if len(found) != 1:
         what = f"has several columns of bytes ({', '.join(found)})" if found else "has no column of encoded images"
-        raise DataError(f"{printable(path)} {what}: it has {', '.join(schema.names)}. Name the column of the images.")
+        advice = "Name the column of the images." if found else _LISTS
+        raise DataError(f"{printable(path)} {what}: it has {', '.join(schema.names)}. {advice}")
     return found[0]
 
 
@@ -198,6 +235,7 @@ class Archive:
         if not Path(path).is_file():
             raise DataError(f"{printable(path)}: there is no such file.")
         self.path, self._keep, self.kinds = path, tuple(keep), dict[str, Any].fromkeys(keep)
+        self._kept = {name.lower() for name in keep}  # suffixes are told apart without their case
         self.facts, self.relative = ["archive", path, *_stamp(path)], not os.path.isabs(path)
 
     def read(self, start: int, stop: int | None) -> Iterator[Item]:
@@ -218,7 +256,7 @@ class Archive:
                         yield from self._item(index, start, stop, sample)
                         index, sample = index + 1, []
                     key, suffix = match[1], match[2].lower()
-                    wanted = index >= start and (_is_image(suffix) or suffix in self._keep)
+                    wanted = index >= start and (_is_image(suffix) or suffix in self._kept)
                     read = tar.extractfile(member) if wanted and member.size <= MAX_BYTES else None
                     sample.append(_Member(member.name, suffix, member.size, read.read() if read else b""))
                 if tar.fileobj.last != bytes(tarfile.BLOCKSIZE):  # tarfile takes a broken header for the end
@@ -234,11 +272,11 @@ class Archive:
     def _item(self, index: int, start: int, stop: int | None, sample: list[_Member]) -> Iterator[Item]:
         if index < start or (stop is not None and index >= stop):
             return
-        texts = {one.suffix: one.data.decode("utf-8", "replace").strip() for one in sample if one.suffix in self._keep}
-        kept = {name: texts.get(name) for name in self._keep}
+        texts = {one.suffix: one.data.decode("utf-8", "replace").strip() for one in sample if one.suffix in self._kept}
+        kept = {name: texts.get(name.lower()) for name in self._keep}
         image = next((one for one in sample if _is_image(one.suffix)), None)
         large = next(
-            (one for one in sample if one.size > MAX_BYTES and (one is image or one.suffix in self._keep)), None
+            (one for one in sample if one.size > MAX_BYTES and (one is image or one.suffix in self._kept)), None
         )
         problem = None
         if large:

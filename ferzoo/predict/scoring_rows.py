@@ -16,12 +16,25 @@ from .images import printable
 from .predictor import Prediction
 from .scoring_parts import Item
 
-__all__ = ["FORMATS", "RowFormat", "rows_of", "write_parquet"]
+__all__ = ["FORMATS", "RowFormat", "check_columns", "rows_of", "write_parquet"]
 
 #: Suffixes of the files that hold the rows.
 FORMATS = (".csv", ".jsonl", ".parquet")
 #: Rows of a row group of parquet.
 GROUP = 50_000
+
+
+def check_columns(columns: Sequence[str]) -> None:
+    """Check that rows have no two columns of one name.
+
+    Raises:
+        FerzooError: If they have.
+    """
+    if twice := sorted({name for name in columns if columns.count(name) > 1}):
+        raise FerzooError(
+            f"Two columns of the rows would be called {', '.join(twice)}: a class or a kept column has the name of "
+            "another. Rename the class in the label_names of the network's cfg, or leave the column out."
+        )
 
 
 class RowFormat:
@@ -47,8 +60,7 @@ class RowFormat:
         own = ["file", *before, *labels, *after]
         self.kept = {name: f"source_{name}" if name in own else name for name in keep}
         self.columns = ["file", *self.kept.values(), *before, *labels, *after]
-        if twice := sorted({name for name in self.columns if self.columns.count(name) > 1}):
-            raise FerzooError(f"Two columns of the rows would be called {', '.join(twice)}.")
+        check_columns(self.columns)
         self._labels, self._csv = tuple(labels), suffix == ".csv"
         self.header = self._lines([dict(zip(self.columns, self.columns, strict=True))]) if self._csv else b""
 

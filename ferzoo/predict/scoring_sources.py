@@ -116,6 +116,8 @@ def open_source(
             else:
                 loose.append(name)
     close()
+    if column and not any(isinstance(part, Table) for part in parts):
+        raise DataError(f"There is no table in {', '.join(map(printable, given))}: leave out the column {column}.")
     found = Source(parts, keep)
     if found.total == 0:
         raise no_image(source)

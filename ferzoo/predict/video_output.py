@@ -15,6 +15,7 @@ import numpy as np
 from ..errors import VideoError
 from .drawing import draw
 from .images import printable
+from .scoring_rows import check_columns
 from .video import VideoFrame
 from .video_file import opencv
 
@@ -47,6 +48,21 @@ def check_target(option: str, path: str, suffixes: Collection[str], inputs: Sequ
         raise VideoError(f"{name}: is there already. Choose another name, or delete it first.")
 
 
+def csv_columns(labels: Sequence[str]) -> list[str]:
+    """Titles of the columns.
+
+    Args:
+        labels: Names of the classes.
+
+    Raises:
+        FerzooError: If two would be the same.
+    """
+    columns = ["frame", "time", "track", "x1", "y1", "x2", "y2", "label", "score"]
+    columns += [*labels, *(f"raw {label}" for label in labels)]
+    check_columns(columns)
+    return columns
+
+
 class Rows:
     """One row a face a frame, written as they come."""
 
@@ -60,9 +76,8 @@ class Rows:
         """
         self._file, self._csv = file, None
         if kind == "csv":
-            columns = ["frame", "time", "track", "x1", "y1", "x2", "y2", "label", "score"]
             self._csv = csv.writer(file, lineterminator="\n")
-            self._csv.writerow([*columns, *labels, *(f"raw {label}" for label in labels)])
+            self._csv.writerow(csv_columns(labels))
 
     def write(self, frame: VideoFrame) -> None:
         """Write a frame's faces, numbers with six digits, and hand them on at once."""
@@ -87,6 +102,8 @@ class RowFile:
         """Choose the file and the names of the classes."""
         self._path, self._labels = Path(path).expanduser(), labels
         self._file: TextIO | None = None
+        if self._path.suffix.lower() == ".csv":
+            csv_columns(labels)  # before there is a file
 
     def __enter__(self) -> RowFile:
         return self

@@ -19,6 +19,7 @@ __all__ = [
     "HOW",
     "SOURCES",
     "FolderConfig",
+    "center_margin",
     "for_channels",
     "local_cfg",
     "only_file",
@@ -104,6 +105,11 @@ def read_config(path: Path) -> FolderConfig:
 def for_channels(values: Sequence[float], channels: int) -> Sequence[float]:
     """Mean or std for another count of channels than it was stated for: the average, for each."""
     return values if len(values) == channels else (sum(values) / len(values),) * channels
+
+
+def center_margin(whole: int, part: int) -> int:
+    """Pixels that torchvision's CenterCrop leaves out before the middle; below 0, those that it adds."""
+    return round((whole - part) / 2) if whole >= part else -((part - whole) // 2)
 
 
 def with_defaults(cfg: Mapping[str, Any]) -> dict[str, Any]:

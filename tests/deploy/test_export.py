@@ -190,7 +190,19 @@ def test_networks_that_cannot_be_exported(tmp_path: Path) -> None:
     odd.pretrained_cfg = {**odd.pretrained_cfg, "interpolation": "lanczos"}
     with pytest.raises(FerzooError, match="'lanczos' cannot go inside"):
         ferzoo.export(odd, tmp_path / "x.onnx", preprocess=True)
+    odd.pretrained_cfg = {**odd.pretrained_cfg, "label_names": ("a", "b")}
+    with pytest.raises(FerzooError, match="names 2 of its 8 classes: set label_names"):
+        ferzoo.export(odd, tmp_path / "x.onnx")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("kind", "name"), [("onnx", "A.ONNX"), ("torchscript", "A.PT"), ("openvino", "A.XML")])
+def test_suffixes_in_upper_case(kind: str, name: str, tmp_path: Path) -> None:
+    needs(kind)
+    done = ferzoo.export(network(), tmp_path / name)
+    assert (done.path, done.format) == (str(tmp_path / name), kind)
+    files = {path.name for path in tmp_path.iterdir()}
+    assert files == {name, "A.bin"} if kind == "openvino" else {name}
 
 
 @pytest.mark.parametrize("content", [b"", b"no onnx", b"{}"])

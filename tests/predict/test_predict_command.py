@@ -70,6 +70,15 @@ def test_csv(run, folder) -> None:
     assert "truncated" in by_name["cut.jpg"]["error"]
 
 
+def test_a_class_that_is_called_as_a_column(run, astronaut, checkpoint, tmp_path) -> None:
+    shutil.copytree(checkpoint, tmp_path / "named")
+    config = tmp_path / "named" / "config.json"
+    config.write_text(config.read_text().replace('"glad"', '"score"'))
+    code, out, err = run(astronaut, "--csv", model=tmp_path / "named")
+    assert code == 2 and out == "" and "would be called score: a class" in err
+    assert run(astronaut, "--json", model=tmp_path / "named")[0] == 0
+
+
 def test_no_face_and_no_detect_in_words(run, folder) -> None:
     code, out, err = run(folder / "plain.png")
     assert code == 0 and "no face found" in out and "--no-detect" in err

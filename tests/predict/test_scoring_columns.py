@@ -17,6 +17,7 @@ from PIL import Image
 from ferzoo.errors import DataError, FerzooError
 from ferzoo.predict import scoring_rows
 from ferzoo.predict.scoring import Summary, score
+from ferzoo.predict.scoring_sources import open_source
 
 pyarrow: Any = pytest.importorskip("pyarrow", reason="comes with the extra train")
 parquet: Any = pytest.importorskip("pyarrow.parquet")
@@ -133,6 +134,11 @@ def test_a_job_knows_its_folder_and_its_table(tmp_path: Path, monkeypatch: pytes
         go("t.parquet", out, resume=True)
     monkeypatch.chdir(tmp_path)
     assert go("t.parquet", out, resume=True).resumed == 2
+    kind = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
+    for data, path, folder in ((None, "a.png", str(tmp_path)), (png(), "a.png", None), (None, "/a.png", None)):
+        images = pyarrow.array([{"bytes": data, "path": path}], kind)
+        parquet.write_table(pyarrow.table({"image": images}), tmp_path / "named.parquet")
+        assert open_source(tmp_path / "named.parquet").facts["folder"] == folder
     os.utime(source, (0, 0))
     with pytest.raises(FerzooError, match="the size or date of a table or archive, have changed"):
         go("t.parquet", out, resume=True)

@@ -118,7 +118,12 @@ def test_tables_that_cannot_be_read(tmp_path: Path) -> None:
         open_source(path, column="z")
     with pytest.raises(DataError, match="The column a .* holds bytes"):
         open_source(path, keep=["a"], column="b")
+    with pytest.raises(DataError, match="The column n of .* holds int64, not encoded images: .*a list: a text file"):
+        open_source(path, column="n")
     assert [value(item) for item in open_source(path, column="b").read()] == [3, 4]
+    parquet.write_table(pyarrow.table({"paths": ["a.png"]}), tmp_path / "names.parquet")
+    with pytest.raises(DataError, match=r"no column of encoded images: it has paths\. Paths are taken from a list"):
+        open_source(tmp_path / "names.parquet")
     broken = list(open_source(path, column="a").read())
     for item, said in zip(broken, ("no image of a known format", "holds no image"), strict=True):
         with pytest.raises(ImageError, match=f"t.parquet:{item.index}: .*{said}"):
@@ -139,6 +144,10 @@ def test_samples_of_a_webdataset(tmp_path: Path) -> None:
             ("2.txt", b"alone"), ("._3.png", b"?"), ("3.PNG", png(3)), ("4.png", b""),
         ],
     )  # fmt: skip
+    upper = [item.kept for item in open_source(path, keep=["CLS"]).read()]
+    assert upper[:2] == [{"CLS": "5"}, {"CLS": None}]
+    with pytest.raises(DataError, match=r"There is no table in .*s\.tar: leave out the column png"):
+        open_source(path, column="png")
     items = list(open_source(path, keep=["cls", "json"]).read())
     assert [item.name for item in items] == [
         f"{path}/{n}" for n in ("a/1.seg.png", "b/1.png", "2.txt", "3.PNG", "4.png")
