@@ -45,7 +45,8 @@ INTERNAL = {
     "testing": "blocks built_by contract graphs intermediates losses models report robustness subject training",
     "train": "Recipe TrainPackage ablation batches bfloat16 convergence evaluate.on_device folds fused.bits "
     "fused.dense fused.depthwise fused.functions fused.layers fused.loops fused.maps fused.mixconv loss_cost memory "
-    "network processes recipe.WHERE recipe_checks records relabel release sam schedule seeds splits teacher",
+    "network processes recipe.WHERE recipe_checks records relabel release sam schedule seeds splits teacher "
+    "yaml_values",
     "weights": "blobs files safe",
 }
 #: A name that a page shows, and the options below it.

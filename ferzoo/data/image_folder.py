@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
 
 from ..errors import DataError, UnknownNameError
@@ -64,9 +65,10 @@ def _one_name_each(query: Query, found_in: list[set[str]]) -> set[str]:
     Raises:
         DataError: If splits have two names for one class.
     """
-    names = set().union(*found_in)
-    for name in names:
-        alike = {other for other in names if expression(other) == expression(name)}
+    names, classes = set().union(*found_in), defaultdict[str, set[str]](set)
+    for name in sorted(names):
+        classes[expression(name)].add(name)
+    for alike in classes.values():
         if len(alike) > 1 and not any(alike <= split for split in found_in):
             raise DataError(
                 f"The splits of {query.folder} have two names for one class, {' and '.join(sorted(alike))}: rename the "

@@ -65,7 +65,7 @@ class Table:
         lacking = [name for name in (*keep, *filter(None, [column])) if name not in schema.names]
         if lacking:
             raise DataError(f"{printable(path)} has no column {', '.join(lacking)}: it has {', '.join(schema.names)}.")
-        if column and not _has_bytes(kind := schema.field(column).type):
+        if column and not _may_hold_images(kind := schema.field(column).type):
             raise DataError(
                 f"The column {column} of {printable(path)} holds {kind}, not encoded images: bytes, or pairs of bytes "
                 f"and path. {_LISTS}"
@@ -83,15 +83,15 @@ class Table:
         """Whether a row may have no bytes, and the path of a file in whatever folder is the current one."""
         import pyarrow.types as types
 
-        if not (types.is_struct(kind) and any(one.name == "path" and types.is_string(one.type) for one in kind)):
+        if not (types.is_struct(kind) and any(one.name == "path" for one in kind)):
             return False
         try:
             with self._open() as file:
-                if _all_have(f"{self._column}.bytes", file.metadata):
-                    return False
+                groups = range(file.num_row_groups)
+                lacking = [i for i in groups if not _all_have(f"{self._column}.bytes", file.metadata.row_group(i))]
                 return any(
-                    value and value["path"] and not os.path.isabs(value["path"])
-                    for batch in file.iter_batches(columns=[f"{self._column}.path"], use_threads=False)
+                    value and isinstance(value["path"], str) and value["path"] and not os.path.isabs(value["path"])
+                    for batch in file.iter_batches(ROWS, lacking, [f"{self._column}.path"], use_threads=False)
                     for value in batch.column(0).to_pylist()
                 )
         except self._errors as error:
@@ -130,14 +130,13 @@ class Table:
         return Item(row, name, value, kept, "holds no image" if value is None else None)
 
 
-def _all_have(column: str, metadata: Any) -> bool:
-    """Whether a parquet file's statistics say that no row lacks a column's value."""
-    for group in map(metadata.row_group, range(metadata.num_row_groups)):
-        for one in map(group.column, range(group.num_columns)):
+def _all_have(column: str, group: Any) -> bool:
+    """Whether the statistics of a row group say that no row lacks a column's value; false where it has none."""
+    for one in map(group.column, range(group.num_columns)):
+        if one.path_in_schema == column:
             found = one.statistics
-            if one.path_in_schema == column and not (found and found.has_null_count and found.null_count == 0):
-                return False
-    return True
+            return bool(found and found.has_null_count and found.null_count == 0)
+    return False
 
 
 def _image_column(path: str, schema: Any) -> str:
@@ -157,6 +156,20 @@ def _has_bytes(kind: Any) -> bool:
     if types.is_struct(kind):
         return any(field.name == "bytes" and _has_bytes(field.type) for field in kind)
     return types.is_binary(kind) or types.is_large_binary(kind)
+
+
+def _may_hold_images(kind: Any) -> bool:
+    """Whether a column can be that of the images: bytes of any type, or a struct of bytes, of a path, or of both."""
+    import pyarrow.types as types
+
+    kind = getattr(kind, "storage_type", kind)
+    if types.is_dictionary(kind):
+        return _may_hold_images(kind.value_type)
+    if types.is_struct(kind):
+        named = {one.name: one.type for one in kind}
+        return _may_hold_images(named["bytes"]) if "bytes" in named else "path" in named
+    tests = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary, types.is_binary_view)
+    return any(test(kind) for test in tests)
 
 
 def _holds_bytes(kind: Any) -> bool:

@@ -113,6 +113,8 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 def _other_source(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     if old.get("folder") and new.get("folder") != old["folder"]:
         return f"its source has relative names, which count from {printable(old['folder'])}: start it there"
+    if old.get("sha256") == new.get("sha256") and old.get("images") == new.get("images"):
+        return "its source has relative names, and it was begun by a ferzoo that did not note the folder: begin anew"
     if old.get("images") != new.get("images"):
         return f"the source is another (it had {old.get('images')} images and has {new.get('images')})"
     return "the source is another (its names, or the size or date of a table or archive, have changed)"

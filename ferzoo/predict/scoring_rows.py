@@ -32,8 +32,8 @@ def check_columns(columns: Sequence[str]) -> None:
     """
     if twice := sorted({name for name in columns if columns.count(name) > 1}):
         raise FerzooError(
-            f"Two columns of the rows would be called {', '.join(twice)}: a class or a kept column has the name of "
-            "another. Rename the class in the label_names of the network's cfg, or leave the column out."
+            f"Two columns of the rows would be called {', '.join(twice)}: a class, or a column that is kept, has the "
+            "name of another. Rename the class in the label_names of the network's cfg, or do not keep the column."
         )
 
 

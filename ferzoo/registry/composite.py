@@ -110,7 +110,7 @@ def _from_mapping(name: str, value: Any) -> Term:
 
 def _weight(name: str, value: Any) -> float:
     try:
-        # YAML reads 1e-3 as text.
+        # Text, too: YAML 1.1 reads 1e-3 so.
         weight = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
         weight = math.nan

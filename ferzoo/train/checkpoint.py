@@ -78,7 +78,7 @@ def load_state(path: Path) -> dict[str, Any]:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged file
-        raise CheckpointError(f"{path} is damaged: start the run anew with another out=. {error}") from error
+        raise CheckpointError(f"{path} is damaged: delete {path.parent}, or choose another out=. {error}") from error
 
 
 def digest(faces: Faces) -> str:
@@ -107,7 +107,8 @@ def check_free(folder: Path, recipe: Recipe) -> None:
         recipe: Its recipe.
 
     Raises:
-        CheckpointError: If there is a run, or trained weights.
+        CheckpointError: If there is a run, or trained weights; but for those of a run of this recipe that was killed in
+            its first epoch.
     """
     if (folder / "state.pt").exists():
         raise CheckpointError(f"{folder} already holds a run: continue it with --resume, or choose another out=.")
@@ -115,8 +116,8 @@ def check_free(folder: Path, recipe: Recipe) -> None:
     begun = not (folder / "history.json").exists() and _is_of(folder / "recipe.json", recipe)
     if any((folder / name).exists() for name in ("model.safetensors", "history.json")) and not begun:
         raise CheckpointError(
-            f"{folder} already holds trained weights or a run's history, and no state.pt to go on from: choose another "
-            "out=."
+            f"{folder} already holds trained weights or a run's history, and no state.pt to go on from: delete it, or "
+            "choose another out=."
         )
 
 

@@ -211,7 +211,7 @@ class Run:
             try:
                 result = evaluate(measured, self.validation, self.cfg, self.unseen, size, grayscale=grey)
             except CheckpointError as error:
-                raise self._diverged(f"After epoch {self.epoch + 1}: {error}") from error
+                raise self._diverged(f"The outputs became NaN or infinity in epoch {self.epoch + 1}.") from error
         result = self.processes.broadcast(result)
         self.epoch += 1
         self.schedule.after_epoch(result["accuracy"])
@@ -227,7 +227,7 @@ class Run:
             "seconds": round(time.monotonic() - start, 1),
             "size": size,
         }
-        best = self._best_at(size)
+        best = max((e["accuracy"] for e in self.history if e["size"] == size), default=-math.inf)
         self.history.append(entry)
         if self.processes.is_main:
             self._write(entry, result, measured, best)
@@ -253,9 +253,6 @@ class Run:
         """Write what every epoch brought; a killed run may lack its last line."""
         write_json(self.folder / "history.json", self.history)
         write_history_csv(self.folder / "history.csv", self.history)
-
-    def _best_at(self, size: int) -> float:
-        return max((e["accuracy"] for e in self.history if e["size"] == size), default=-math.inf)
 
 
 def train(recipe: Recipe, resume: bool = False, faces: dict[str, Faces] | None = None) -> Path:

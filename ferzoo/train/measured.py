@@ -71,7 +71,8 @@ def read_measured(
         strict: As in `read_faces`.
         skip_damaged: As in `read_faces`.
         compare_with_train: Look for the images in the split ``"train"``; every image of both is decoded for that.
-        class_names: As in `read_faces`; where None, as the networks' run read this data set, where its folder says so.
+        class_names: As in `read_faces`; where None, as the networks' run read this data set, where its folder says so
+            and the data can be read so.
         columns: The same.
         progress: Told what is being done.
 
@@ -84,23 +85,24 @@ def read_measured(
     networks = list(networks)
     given, dataset = dataset is not None, dataset or _dataset_of_all(networks)
     known = find_dataset(dataset)
-    if not known.labels:
-        class_names = class_names or _stated(networks, dataset, "class_names")
-        columns = columns or _stated(networks, dataset, "columns")
     if columns is not None and len(columns) != 2:
         raise DataError(f"Give the image and the label column, columns=(image, label); got {', '.join(columns)}.")
-    read = partial(
-        read_faces,
-        dataset,
-        os.fspath(folder),
-        strict=strict,
-        skip_damaged=skip_damaged,
-        class_names=class_names,
-        columns=None if columns is None else (columns[0], columns[1]),
-    )
+    ways: dict[str, Any] = {"class_names": class_names, "columns": columns and (columns[0], columns[1])}
+    stated = {way: _stated(networks, dataset, way) for way in WAYS if ways[way] is None and not known.labels}
+
+    def read(part: str) -> Faces:
+        how = {**ways, **stated}
+        return read_faces(known.name, os.fspath(folder), part, strict=strict, skip_damaged=skip_damaged, **how)
+
     say(f"reading {dataset} {split}", 0, 0)
     try:
-        faces = read(split)
+        try:
+            faces = read(split)
+        except DataError:  # as the folder and hf:parquet are read: other data than the run's may be meant
+            if not any(stated.values()):
+                raise
+            stated = {}
+            faces = read(split)
     except UnknownNameError as error:  # of the split, as the data set is known
         error.args = (f"{error} Take one of them by split={split_to_measure(known) or 'NAME'!r}.",)
         raise

@@ -41,7 +41,8 @@ def build_network(recipe: Recipe, num_classes: int) -> Any:
     except FerzooError:
         raise
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
-        raise RecipeError(f"{recipe.model} does not take model_kwargs={given}: {error}") from error
+        refused = f"does not take model_kwargs={given}" if given else "cannot be built"
+        raise RecipeError(f"{recipe.model} {refused}: {error}") from error
     if recipe.init:
         _start_from(recipe, model)
     if recipe.bf16_pointwise and is_native():
@@ -62,20 +63,27 @@ def try_sizes(recipe: Recipe, model: Any, cfg: dict[str, Any]) -> None:
         cfg: As `cfg_to_come` gives it.
 
     Raises:
-        RecipeError: If the network does not take a size; says which.
+        RecipeError: If the network does not take a size, or gives no logits; says which.
     """
-    like = next(model.parameters())
+    like, logits = next(model.parameters()), (2, cfg["num_classes"])
     model.eval()
     for size in sorted(set(recipe.sizes.values())):
         try:
-            model(like.new_zeros((2, cfg["input_size"][0], size, size)))
+            found = model(like.new_zeros((2, cfg["input_size"][0], size, size)))
+        except torch.OutOfMemoryError:
+            raise
         except (ValueError, AssertionError, RuntimeError) as error:
             advice = (
-                "Name sizes that it takes, or build it for another by model_kwargs={img_size: PX} where it has that."
+                "Name sizes that it takes, or change model_kwargs: {img_size: PX} builds it for one, where it has that."
             )
             more = "" if isinstance(error, FerzooError) else f". {advice}"
             why = f"{first_line(error)}{more}"
             raise RecipeError(f"sizes={recipe.sizes}: {recipe.model} does not take {size}x{size} px: {why}") from error
+        if (shape := tuple(getattr(found, "shape", ()))) != logits:
+            raise RecipeError(
+                f"{recipe.model} with model_kwargs={recipe.model_kwargs} gives outputs of the shape {shape} for two "
+                f"faces, not logits {logits}."
+            )
     model.train()
 
 
@@ -89,14 +97,17 @@ def _start_from(recipe: Recipe, model: Any) -> None:
             raise RecipeError(f"init={recipe.init} does not fit {recipe.model}: {error}") from error
         return
     state, mine = source.state_dict(), model.state_dict()
+    # timm's networks say what theirs is called.
+    named = (getattr(model, "pretrained_cfg", None) or {}).get("classifier") or ()
+    classifier = (*CLASSIFIER, *(f"{name}." for name in ([named] if isinstance(named, str) else named)))
     shared = {k: v for k, v in state.items() if k in mine and v.shape == mine[k].shape}
-    lacking = [k for k in mine if k not in shared and not k.startswith(CLASSIFIER)]
+    lacking = [k for k in mine if k not in shared and not k.startswith(classifier)]
     # A network of the same class may have another head, or one as large as another map: it starts afresh.
     head = HEAD if type(source) is type(model) else ()
     if body := [k for k in lacking if not k.startswith(head)]:
         raise RecipeError(f"init={recipe.init} does not fit {recipe.model}: it lacks {', '.join(body[:5])}.")
     if lacking:
-        shared = {k: v for k, v in shared.items() if not k.startswith((*HEAD, *CLASSIFIER))}
+        shared = {k: v for k, v in shared.items() if not k.startswith((*HEAD, *classifier))}
         warnings.warn(
             f"{recipe.model} takes all of init={recipe.init} but its head, which starts afresh.", stacklevel=2
         )

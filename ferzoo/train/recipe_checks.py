@@ -133,7 +133,7 @@ def as_type(key: str, value: Any, default: Any) -> Any:
     wanted = type(default)
     if wanted is float and isinstance(value, str | int) and not isinstance(value, bool):
         try:
-            return float(value)
+            return float(value)  # text, too: YAML 1.1 reads 3e-3 so
         except (ValueError, OverflowError):
             pass
     if key in TUPLES:
@@ -148,4 +148,5 @@ def as_type(key: str, value: Any, default: Any) -> Any:
 def _wrong(key: str, value: Any, wanted: type | None = None) -> RecipeError:
     """What to write in the place of a value."""
     what = _EXAMPLES.get(key) or _KINDS.get(wanted, "")
-    return RecipeError(f"{key} must be {what}; got {value!r}.")
+    quotes = f" Put {value!r} in quotes." if wanted is str and isinstance(value, int | float) else ""
+    return RecipeError(f"{key} must be {what}; got {value!r}.{quotes}")

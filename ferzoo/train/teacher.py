@@ -31,7 +31,7 @@ class Teacher:
         """Load them.
 
         Args:
-            names: A name with weights or a checkpoint folder, or several as ``"a + b"``.
+            names: What `load_model` takes, or several as ``"a + b"``.
             cfg: The student's pretrained cfg, whose normalisation is undone.
             class_names: The student's classes.
             device: Where they compute.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from pathlib import Path
 
 import pytest
@@ -124,8 +125,9 @@ def table(path: Path, images: list, votes: list) -> None:
 def test_images_of_parquet_as_bytes_and_none(dataset: str, tmp_path: Path) -> None:
     images, votes = [encoded(pixels(i)) for i in range(3)], [ROWS[i][2] for i in range(3)]
     table(tmp_path / "train.parquet", images, votes)
-    bare = read_faces(dataset, tmp_path, "train", strict=False) if dataset == "ferplus" else None
-    assert bare is None or bare.digests() == [digest(i) for i in range(3)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # of rows that are missing
+        assert read_faces(dataset, tmp_path, "train", strict=False).digests() == [digest(i) for i in range(3)]
     for lacking in ([images[0], None, images[2]], [{"bytes": data} for data in (images[0], None, images[2])]):
         table(tmp_path / "train.parquet", lacking, votes)
         with pytest.raises(DataError, match="the image of row 1 is missing"):

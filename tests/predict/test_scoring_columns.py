@@ -134,8 +134,13 @@ def test_a_job_knows_its_folder_and_its_table(tmp_path: Path, monkeypatch: pytes
         go("t.parquet", out, resume=True)
     monkeypatch.chdir(tmp_path)
     assert go("t.parquet", out, resume=True).resumed == 2
-    kind = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
-    for data, path, folder in ((None, "a.png", str(tmp_path)), (png(), "a.png", None), (None, "/a.png", None)):
+    small = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
+    large = pyarrow.struct([("bytes", pyarrow.large_binary()), ("path", pyarrow.large_string())])
+    here = str(tmp_path)
+    for data, path, kind, folder in (
+        (None, "a.png", small, here), (None, "a.png", large, here),
+        (png(), "a.png", small, None), (None, "/a", small, None),
+    ):  # fmt: skip
         images = pyarrow.array([{"bytes": data, "path": path}], kind)
         parquet.write_table(pyarrow.table({"image": images}), tmp_path / "named.parquet")
         assert open_source(tmp_path / "named.parquet").facts["folder"] == folder

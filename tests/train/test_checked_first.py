@@ -11,6 +11,7 @@ import pytest
 import torch
 from noise import faces
 from PIL import Image
+from safetensors.torch import load_file
 
 import ferzoo
 from ferzoo.cli.main import main
@@ -18,6 +19,7 @@ from ferzoo.data.faces import Faces
 from ferzoo.errors import CheckpointError, DataError, RecipeError
 from ferzoo.train.crossval import cross_validate
 from ferzoo.train.loop import Run, train
+from ferzoo.train.network import build_network
 from ferzoo.train.recipe import Recipe
 
 
@@ -46,6 +48,10 @@ def recipe(out: Path | str = "out", **changes: Any) -> Recipe:
             {"model": "lfn", "model_kwargs": {"img_size": 32}, "epochs": 2, "sizes": {0: 32, 1: 48}},
             "lfn does not take 48x48 px: The network was built for 32x32",
         ),
+        (
+            {"model_kwargs": {"global_pool": ""}, "model": "lanmsff"},
+            r"gives outputs of the shape \(2, 156, .*not logits \(2, 8",
+        ),
         ({"opt_kwargs": {"betas": [0.9]}}, "opt=adamw does not take opt_kwargs"),
         ({"opt": "fusedadam"}, "opt=fusedadam cannot be used here"),
         ({"opt": "adahessian"}, "second derivatives"),
@@ -62,8 +68,8 @@ def test_settings(changes: dict[str, Any], message: str, splits: dict[str, Faces
 def test_a_trial_of_the_sizes_changes_nothing(splits: dict[str, Faces]) -> None:
     run = Run(recipe(sizes={0: 32}), splits)
     assert run.model.training
-    buffers = dict(run.model.named_buffers())
-    assert all((v == 0).all() for k, v in buffers.items() if k.endswith(("running_mean", "num_batches_tracked")))
+    seen = [v for k, v in run.model.named_buffers() if k.endswith(("running_mean", "num_batches_tracked"))]
+    assert len(seen) > 4 and not any(v.any() for v in seen)
 
 
 @pytest.mark.parametrize("model", ["test_resnet", "lanmsff"])
@@ -116,7 +122,7 @@ def test_outputs_that_are_no_numbers_name_the_rate(tmp_path: Path, splits: dict[
     with torch.no_grad():
         run.model.get_classifier().weight.fill_(torch.nan)
     run._epoch = dict  # type: ignore[method-assign]  # an epoch without a step
-    with pytest.raises(CheckpointError, match=r"After epoch 1: The network gives NaN.*No epoch was finished; lower lr"):
+    with pytest.raises(CheckpointError, match=r"outputs became NaN or infinity in epoch 1\. No epoch was finished"):
         run.step_epoch()
 
 
@@ -177,6 +183,27 @@ def test_a_run_is_measured_as_its_data_was_read(tree: Path, tmp_path: Path, caps
     assert json.loads(capsys.readouterr().out)["confusion"] == measured["confusion"]
     assert main([*command, "angry,happy"]) == 2
     assert "has the classes sad, which --class-names lack" in capsys.readouterr().err
+
+
+def test_other_data_than_the_run_s_is_read_by_its_own_names(tree: Path, tmp_path: Path) -> None:
+    out = train(
+        recipe(tmp_path / "run", dataset="folder", data=str(tree), batch_size=4, class_names=("sad", "happy", "angry"))
+    )
+    assert ferzoo.evaluate(out, tree)["classes"] == ["sad", "happy", "angry"]
+    for split in ("train", "validation"):
+        for name in ("contempt", "happiness"):
+            (tmp_path / split / name).mkdir(parents=True)
+            (tmp_path / split / name / "0.png").write_bytes((tree / "train" / "happy" / "1.png").read_bytes())
+    found = ferzoo.evaluate(out, tmp_path)
+    assert found["classes_left_out"] == {"contempt": 1} and found["rows"] == 1 and found["unseen"]["rows"] == 0
+
+
+def test_a_network_of_timm_s_starts_from_one_with_other_classes(tmp_path: Path, splits: dict[str, Faces]) -> None:
+    out = train(recipe(tmp_path), faces=splits)
+    three = build_network(recipe(init=str(out)), 3).state_dict()
+    trained = load_file(out / "model.safetensors")
+    assert three["fc.weight"].shape[0] == 3
+    assert all(torch.equal(v, trained[k]) for k, v in three.items() if not k.startswith("fc."))
 
 
 def test_a_damaged_image_in_a_process_that_loads(
