@@ -58,6 +58,16 @@ def train_here(data: Path, out: Path, *more: str) -> None:
         torch.set_num_threads(threads)
 
 
+def refused_here(capsys: pytest.CaptureFixture[str], data: Path, out: Path, *more: str) -> str:
+    """The message of a run in this process."""
+    threads = torch.get_num_threads()
+    try:
+        code = main(command(data, out, *more)[3:])
+    finally:
+        torch.set_num_threads(threads)
+    return last_line(subprocess.CompletedProcess((), code, stderr=capsys.readouterr().err))
+
+
 def last_line(done: subprocess.CompletedProcess[str]) -> str:
     """The message; there is no traceback above it."""
     assert done.returncode == 2 and "Traceback" not in done.stderr
@@ -90,29 +100,31 @@ def test_a_full_disk_later_loses_no_finished_epoch(data: Path, tmp_path: Path) -
     assert all(torch.equal(expected[key], found[key]) for key in expected)
 
 
-def test_a_loss_that_is_no_number_in_the_first_epoch(data: Path, tmp_path: Path) -> None:
-    message = last_line(train(data, tmp_path / "run", "lr=1e30", "clip_grad=0", "warmup=0", "sched=none"))
+def test_a_loss_that_is_no_number_in_the_first_epoch(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = refused_here(capsys, data, tmp_path / "run", "lr=1e30", "clip_grad=0", "warmup=0", "sched=none")
     assert "in epoch 1, step" in message and "No epoch was finished; lower lr" in message
 
 
-def test_other_rows_are_refused(data: Path, tmp_path: Path) -> None:
+def test_other_rows_are_refused(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "run"
     train_here(data, out)
     (data / "train" / "sad" / "4.png").write_bytes((data / "train" / "sad" / "3.png").read_bytes())
     try:
-        message = last_line(train(data, out, "--resume"))
+        message = refused_here(capsys, data, out, "--resume")
     finally:
         (data / "train" / "sad" / "4.png").unlink()
     assert "other training rows" in message and "choose another out=" in message
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])
-def test_a_damaged_image_is_named(data: Path, tmp_path: Path, split: str) -> None:
+def test_a_damaged_image_is_named(data: Path, tmp_path: Path, split: str, capsys: pytest.CaptureFixture[str]) -> None:
     broken = data / split / "sad" / "2.png"
     content = broken.read_bytes()
     broken.write_bytes(content[: len(content) // 2])
     try:
-        message = last_line(train(data, tmp_path / "run"))
+        message = refused_here(capsys, data, tmp_path / "run")
     finally:
         broken.write_bytes(content)
     assert str(broken) in message
