@@ -6,9 +6,12 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
+import torch
+from mean_colour import MeanColour
 from PIL import Image
 
 import ferzoo
@@ -46,13 +49,23 @@ def test_it_gives_what_torch_gives(files: tuple[str, Path, Path]) -> None:
         assert found[0][0].label == expected[0][0].label == "happiness"
 
 
+class Grey(MeanColour):
+    """A network of three channels that was trained on faces without colours."""
+
+    ferzoo_cfg: ClassVar[dict[str, bool]] = {"grayscale": True}
+
+    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
 def test_it_takes_the_colours_away_where_the_network_does(tmp_path: Path) -> None:
-    """LFNSB has three channels, all of them grey."""
-    ferzoo.export("lfnsb", tmp_path / "lfnsb.onnx")
+    """As LFNSB, which has three channels, all of them grey."""
+    network = Grey().eval()
+    ferzoo.export(network, tmp_path / "net.onnx")
     rng = np.random.default_rng(5)
     coloured = [Image.fromarray(rng.integers(0, 256, (48, 48, 3), dtype=np.uint8)) for _ in range(3)]
-    expected, found = (ferzoo.Predictor(one, detect=False)(coloured) for one in ("lfnsb", tmp_path / "lfnsb.onnx"))
-    grey = ferzoo.Predictor(tmp_path / "lfnsb.onnx", detect=False)([picture.convert("L") for picture in coloured])
+    expected, found = (ferzoo.Predictor(one, detect=False)(coloured) for one in (network, tmp_path / "net.onnx"))
+    grey = ferzoo.Predictor(tmp_path / "net.onnx", detect=False)([picture.convert("L") for picture in coloured])
     for (a,), (b,), (c,) in zip(expected, found, grey, strict=True):
         assert max(abs(a.scores[key] - b.scores[key]) for key in a.scores) < 1e-5
         assert b.scores == c.scores
