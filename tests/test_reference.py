@@ -40,7 +40,7 @@ INTERNAL = {
     "open_network output predictor.Pending predictor.Predictor.begin predictor.Predictor.classify "
     "predictor.Predictor.crop predictor.Predictor.face predictor.Predictor.finish predictor.Predictor.prepare "
     "preprocessing scoring_archives scoring_job scoring_journal scoring_parts scoring_pipeline scoring_rate "
-    "scoring_rows scoring_sources video_output",
+    "scoring_rows scoring_sources scoring_types video_output",
     "registry": "bounds config factory.find_registered lookup register.registered register.registered_name",
     "testing": "blocks built_by contract graphs intermediates losses models report robustness subject training",
     "train": "Recipe TrainPackage ablation batches bfloat16 convergence evaluate.on_device folds fused.bits "

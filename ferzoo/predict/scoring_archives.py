@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from ..errors import DataError, MissingExtraError, first_line
 from .images import printable
 from .scoring_parts import IMAGES, Item
+from .scoring_types import all_have, has_bytes, holds_bytes, may_hold_images
 
 __all__ = ["Archive", "Table", "is_archive", "is_table"]
 
@@ -65,7 +66,7 @@ class Table:
         lacking = [name for name in (*keep, *filter(None, [column])) if name not in schema.names]
         if lacking:
             raise DataError(f"{printable(path)} has no column {', '.join(lacking)}: it has {', '.join(schema.names)}.")
-        if column and not _may_hold_images(kind := schema.field(column).type):
+        if column and not may_hold_images(kind := schema.field(column).type):
             raise DataError(
                 f"The column {column} of {printable(path)} holds {kind}, not encoded images: bytes, or pairs of bytes "
                 f"and path. {_LISTS}"
@@ -73,7 +74,7 @@ class Table:
         self._column = column or _image_column(path, schema)
         self.kinds = {name: schema.field(name).type for name in keep}
         for name, kind in self.kinds.items():
-            if _holds_bytes(kind):
+            if holds_bytes(kind):
                 raise DataError(f"The column {name} of {printable(path)} holds bytes, which no row can keep.")
         self._sizes, self.count = sizes, sum(sizes)
         self.facts = ["table", path, self.count, *_stamp(path), self._column]
@@ -88,7 +89,7 @@ class Table:
         try:
             with self._open() as file:
                 groups = range(file.num_row_groups)
-                lacking = [i for i in groups if not _all_have(f"{self._column}.bytes", file.metadata.row_group(i))]
+                lacking = [i for i in groups if not all_have(f"{self._column}.bytes", file.metadata.row_group(i))]
                 return any(
                     value and isinstance(value["path"], str) and value["path"] and not os.path.isabs(value["path"])
                     for batch in file.iter_batches(ROWS, lacking, [f"{self._column}.path"], use_threads=False)
@@ -130,17 +131,8 @@ class Table:
         return Item(row, name, value, kept, "holds no image" if value is None else None)
 
 
-def _all_have(column: str, group: Any) -> bool:
-    """Whether the statistics of a row group say that no row lacks a column's value; false where it has none."""
-    for one in map(group.column, range(group.num_columns)):
-        if one.path_in_schema == column:
-            found = one.statistics
-            return bool(found and found.has_null_count and found.null_count == 0)
-    return False
-
-
 def _image_column(path: str, schema: Any) -> str:
-    found = [field.name for field in schema if _has_bytes(field.type)]
+    found = [field.name for field in schema if has_bytes(field.type)]
     if len(found) > 1 and "image" in found:
         return "image"
     if len(found) != 1:
@@ -148,42 +140,6 @@ def _image_column(path: str, schema: Any) -> str:
         advice = "Name the column of the images." if found else _LISTS
         raise DataError(f"{printable(path)} {what}: it has {', '.join(schema.names)}. {advice}")
     return found[0]
-
-
-def _has_bytes(kind: Any) -> bool:
-    import pyarrow.types as types
-
-    if types.is_struct(kind):
-        return any(field.name == "bytes" and _has_bytes(field.type) for field in kind)
-    return types.is_binary(kind) or types.is_large_binary(kind)
-
-
-def _may_hold_images(kind: Any) -> bool:
-    """Whether a column can be that of the images: bytes of any type, or a struct of bytes, of a path, or of both."""
-    import pyarrow.types as types
-
-    kind = getattr(kind, "storage_type", kind)
-    if types.is_dictionary(kind):
-        return _may_hold_images(kind.value_type)
-    if types.is_struct(kind):
-        named = {one.name: one.type for one in kind}
-        return _may_hold_images(named["bytes"]) if "bytes" in named else "path" in named
-    tests = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary, types.is_binary_view)
-    return any(test(kind) for test in tests)
-
-
-def _holds_bytes(kind: Any) -> bool:
-    """Whether there are bytes anywhere in a value."""
-    import pyarrow.types as types
-
-    kind = getattr(kind, "storage_type", kind)
-    if types.is_struct(kind):
-        return any(_holds_bytes(field.type) for field in kind)
-    if types.is_map(kind):
-        return _holds_bytes(kind.key_type) or _holds_bytes(kind.item_type)
-    if types.is_nested(kind) or types.is_dictionary(kind):
-        return _holds_bytes(kind.value_type)
-    return types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind)
 
 
 def _plain(value: Any) -> Any:

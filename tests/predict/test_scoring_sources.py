@@ -121,6 +121,10 @@ def test_tables_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="The column n of .* holds int64, not encoded images: .*a list: a text file"):
         open_source(path, column="n")
     assert [value(item) for item in open_source(path, column="b").read()] == [3, 4]
+    images = {"coded": pyarrow.array([png(5)]).dictionary_encode(), "paths": pyarrow.array([{"path": "a.png"}])}
+    parquet.write_table(pyarrow.table(images), tmp_path / "odd.parquet")
+    assert value(next(iter(open_source(tmp_path / "odd.parquet", column="coded").read()))) == 5
+    assert next(iter(open_source(tmp_path / "odd.parquet", column="paths").read())).name == "a.png"
     parquet.write_table(pyarrow.table({"paths": ["a.png"]}), tmp_path / "names.parquet")
     with pytest.raises(DataError, match=r"no column of encoded images: it has paths\. Paths are taken from a list"):
         open_source(tmp_path / "names.parquet")
