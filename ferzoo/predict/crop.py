@@ -16,6 +16,8 @@ TEMPLATE_SIDE = 112
 TEMPLATE = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
 )
+#: Most pixels a side of a square crop, far more than any network takes.
+LARGEST = 4096
 
 
 def square_crop(rgb: np.ndarray, box: Box, margin: float) -> Image.Image:
@@ -27,10 +29,15 @@ def square_crop(rgb: np.ndarray, box: Box, margin: float) -> Image.Image:
         margin: Added on each side, as a fraction of the box's longer side.
 
     Returns:
-        A square picture in RGB; what lies off the image repeats its edge, as augmentation does in training.
+        A square picture in RGB; what lies off the image repeats its edge, as augmentation does in training. One of more
+        than `LARGEST` pixels a side is made smaller by a whole factor: the square of a long strip would be huge.
     """
-    x1, y1, x2, y2 = box
+    x1, y1, x2, y2 = map(float, box)
     side = max(1, round(max(x2 - x1, y2 - y1) * (1 + 2 * margin)))
+    if (factor := -(-side // LARGEST)) > 1:
+        rgb = np.asarray(Image.fromarray(rgb).reduce(factor))
+        x1, y1, x2, y2 = (v / factor for v in (x1, y1, x2, y2))
+        side = round(side / factor)
     left, top = round((x1 + x2 - side) / 2), round((y1 + y2 - side) / 2)
     return Image.fromarray(_window(rgb, left, top, left + side, top + side))
 

@@ -131,3 +131,15 @@ def test_align_declines_what_is_no_face() -> None:
     assert align(image, TEMPLATE * 1e6) is None
     assert align(image, TEMPLATE + 1e9) is not None  # far off the image: its edge, and no huge array
     assert isinstance(align(image, TEMPLATE / 3), Image.Image)
+
+
+def test_the_square_of_a_long_strip_is_not_huge() -> None:
+    strip = np.zeros((40, 65_539, 3), np.uint8)
+    strip[:, 32_000:] = 200
+    square = square_crop(strip, (0, 13, 65_539, 26), 0.0)
+    assert square.size[0] == square.size[1] <= 4096
+    row = np.asarray(square)[2000, :, 0]
+    assert row[1870] == 0 and row[1895] == 200  # 32,000 / 17
+    photo = np.arange(5000 * 5000 * 3, dtype=np.uint8).reshape(5000, 5000, 3)
+    assert np.array_equal(np.asarray(square_crop(photo, (100, 200, 4100, 4200), 0.0)), photo[200:4200, 100:4100])
+    assert square_crop(photo, (0, 0, 5000, 5000), 0.0).size == (2500, 2500)
