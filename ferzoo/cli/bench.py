@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .evaluate import drawing_path
+from .evaluate import drawing_path, texts
 from .numbers import whole_number
 from .progress import ProgressLine, ended_cleanly, notes
 from .table import print_json, print_table
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     with progress, notes("bench", progress), ended_cleanly():
         result = bench(
             args.model,
-            [name.strip() for name in args.runtimes.split(",")] if args.runtimes else None,
+            texts(args.runtimes) if args.runtimes else None,
             batch=args.batch,
             threads=args.threads,
             rounds=args.rounds,

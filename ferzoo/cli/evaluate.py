@@ -13,7 +13,7 @@ from .numbers import whole_number
 from .progress import ProgressLine, notes
 from .table import print_json, print_table
 
-__all__ = ["add_arguments", "add_data_arguments", "run"]
+__all__ = ["add_arguments", "add_data_arguments", "run", "texts"]
 
 
 def add_data_arguments(parser: argparse.ArgumentParser, required: bool) -> None:
@@ -32,14 +32,14 @@ def add_data_arguments(parser: argparse.ArgumentParser, required: bool) -> None:
     parser.add_argument(
         "--class-names",
         metavar="A,B,C",
-        type=_texts,
+        type=texts,
         help="classes of folder, timm:NAME and hf:NAME in order (default: as a run on the data set read it, else those "
         "of the data)",
     )
     parser.add_argument(
         "--columns",
         metavar="IMAGE,LABEL",
-        type=_texts,
+        type=texts,
         help="image and label column of hf:NAME (default: as a run on the data set read it, else found by type and "
         "name)",
     )
@@ -101,8 +101,9 @@ def reading(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _texts(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(","))
+def texts(text: str) -> list[str]:
+    """The parts of a list with commas."""
+    return [part.strip() for part in text.split(",")]
 
 
 def data_errors(*options: str) -> AbstractContextManager[None]:

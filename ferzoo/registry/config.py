@@ -20,6 +20,7 @@ __all__ = [
     "SOURCES",
     "FolderConfig",
     "center_margin",
+    "classifier_prefixes",
     "for_channels",
     "local_cfg",
     "only_file",
@@ -105,6 +106,11 @@ def read_config(path: Path) -> FolderConfig:
 def for_channels(values: Sequence[float], channels: int) -> Sequence[float]:
     """Mean or std for another count of channels than it was stated for: the average, for each."""
     return values if len(values) == channels else (sum(values) / len(values),) * channels
+
+
+def classifier_prefixes(names: str | Sequence[str] | None) -> tuple[str, ...]:
+    """What the classifier's tensors begin with, from a cfg's `classifier`: one module's name, several, or none."""
+    return tuple(f"{name}." for name in ([names] if isinstance(names, str) else names or ()))
 
 
 def center_margin(whole: int, part: int) -> int:

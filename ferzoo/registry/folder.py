@@ -13,7 +13,7 @@ from ..weights.folders import checked
 from ..weights.repository import CONFIG, WEIGHTS, hub_hint
 from . import entry_points as ep
 from .bounds import bounded
-from .config import BUILDERS, MOST_LETTERS, FolderConfig, only_file, read_config
+from .config import BUILDERS, MOST_LETTERS, FolderConfig, classifier_prefixes, only_file, read_config
 from .lookup import load_model
 
 if TYPE_CHECKING:
@@ -135,8 +135,7 @@ def _check_rest(model: Any, whole: Any, config: FolderConfig, origin: str) -> No
     from timm.models import get_pretrained_cfg
 
     registered = get_pretrained_cfg(config.architecture)
-    names = getattr(registered, "classifier", None) or config.cfg.get("classifier") or ()
-    heads = tuple(f"{name}." for name in ([names] if isinstance(names, str) else names))
+    heads = classifier_prefixes(getattr(registered, "classifier", None) or config.cfg.get("classifier"))
     held: dict[Any, list[Any]] = {}
     for tensor in whole.state_dict().values():
         held.setdefault(tensor.shape, []).append(tensor)

@@ -9,13 +9,14 @@ import torch
 
 from ..errors import CheckpointError, FerzooError, RecipeError, first_line
 from ..models.build import CLASSIFIER
-from ..registry.config import BUILDERS, for_channels
+from ..registry.config import BUILDERS, classifier_prefixes, for_channels
 from ..registry.factory import create_model
 from ..registry.load import load_model
 from .bfloat16 import is_native
 from .fused import use_fused_blocks
 from .pointwise import use_bf16_pointwise
 from .recipe import Recipe
+from .recipe_checks import refused
 
 __all__ = ["build_network", "cfg_to_come", "try_sizes"]
 
@@ -41,8 +42,7 @@ def build_network(recipe: Recipe, num_classes: int) -> Any:
     except FerzooError:
         raise
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
-        refused = f"does not take model_kwargs={given}" if given else "cannot be built"
-        raise RecipeError(f"{recipe.model} {refused}: {error}") from error
+        raise refused(recipe.model, "model_kwargs", given, error) from error
     if recipe.init:
         _start_from(recipe, model)
     if recipe.bf16_pointwise and is_native():
@@ -98,8 +98,8 @@ def _start_from(recipe: Recipe, model: Any) -> None:
         return
     state, mine = source.state_dict(), model.state_dict()
     # timm's networks say what theirs is called.
-    named = (getattr(model, "pretrained_cfg", None) or {}).get("classifier") or ()
-    classifier = (*CLASSIFIER, *(f"{name}." for name in ([named] if isinstance(named, str) else named)))
+    named = (getattr(model, "pretrained_cfg", None) or {}).get("classifier")
+    classifier = (*CLASSIFIER, *classifier_prefixes(named))
     shared = {k: v for k, v in state.items() if k in mine and v.shape == mine[k].shape}
     lacking = [k for k in mine if k not in shared and not k.startswith(classifier)]
     # A network of the same class may have another head, or one as large as another map: it starts afresh.

@@ -18,6 +18,7 @@ from .batches import class_weights
 from .bfloat16 import autocast
 from .processes import Processes
 from .recipe import Recipe
+from .recipe_checks import refused
 from .sam import SAM
 from .teacher import Teacher, distillation_loss
 
@@ -90,8 +91,7 @@ class Objective:
                 model, opt=recipe.opt, lr=recipe.lr, weight_decay=recipe.weight_decay, **recipe.opt_kwargs
             )
         except Exception as error:  # each optimiser raises what it likes
-            refused = f"does not take opt_kwargs={recipe.opt_kwargs}" if recipe.opt_kwargs else "cannot be used here"
-            raise RecipeError(f"opt={recipe.opt} {refused}: {error}") from error
+            raise refused(f"opt={recipe.opt}", "opt_kwargs", recipe.opt_kwargs, error) from error
         if shared:
             self.optimizer.add_param_group({"params": shared, "weight_decay": 0.0})
         self.center_optimizer = torch.optim.SGD(own) if own else None

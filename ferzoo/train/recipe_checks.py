@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import RecipeError, nearest
 
-__all__ = ["BALANCES", "SCHEDULES", "TUPLES", "as_type", "check_ranges", "checked_sizes", "checked_tuple"]
+__all__ = ["BALANCES", "SCHEDULES", "TUPLES", "as_type", "check_ranges", "checked_sizes", "checked_tuple", "refused"]
 
 SCHEDULES = ("onecycle", "cosine", "tanh", "step", "multistep", "plateau", "poly", "none")
 BALANCES = ("none", "sampler", "weights")
@@ -143,6 +143,19 @@ def as_type(key: str, value: Any, default: Any) -> Any:
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
         raise _wrong(key, value, wanted)
     return value
+
+
+def refused(what: str, key: str, given: Mapping[str, Any], error: Exception) -> RecipeError:
+    """The error of a part that refuses its arguments.
+
+    Args:
+        what: The part.
+        key: The recipe's key with its arguments.
+        given: These.
+        error: What the part said.
+    """
+    why = f"does not take {key}={given}" if given else "cannot be used here"
+    return RecipeError(f"{what} {why}: {error}")
 
 
 def _wrong(key: str, value: Any, wanted: type | None = None) -> RecipeError:

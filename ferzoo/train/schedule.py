@@ -10,6 +10,7 @@ from timm.scheduler import create_scheduler_v2
 
 from ..errors import RecipeError
 from .recipe import Recipe
+from .recipe_checks import refused
 
 __all__ = ["Schedule"]
 
@@ -37,9 +38,7 @@ class Schedule:
             if recipe.sched_kwargs:
                 self._try(optimizer, recipe)
         except Exception as error:  # each schedule raises what it likes
-            given = recipe.sched_kwargs
-            refused = f"does not take sched_kwargs={given}" if given else "cannot be used here"
-            raise RecipeError(f"sched={recipe.sched} {refused}: {error}") from error
+            raise refused(f"sched={recipe.sched}", "sched_kwargs", recipe.sched_kwargs, error) from error
 
     def _try(self, optimizer: torch.optim.Optimizer, recipe: Recipe) -> None:
         """Go through all epochs with an optimiser that is thrown away: some arguments fail only when they are used."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from noise import faces
+from noise import faces, small_recipe
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -24,15 +24,12 @@ from ferzoo.train.network import build_network
 from ferzoo.train.recipe import Recipe
 from ferzoo.train.teacher import Teacher
 
+recipe = partial(small_recipe, epochs=1)
+
 
 @pytest.fixture(scope="module")
 def splits() -> dict[str, Faces]:
     return {"train": faces(16, 0), "validation": faces(8, 1)}
-
-
-def recipe(out: Path | str = "out", **changes: Any) -> Recipe:
-    base = Recipe(model="test_resnet", out=str(out), epochs=1, batch_size=8, sizes={0: 32}, lr=1e-3, device="cpu")
-    return dataclasses.replace(base, **changes)
 
 
 @pytest.mark.parametrize(

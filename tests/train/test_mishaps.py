@@ -49,22 +49,22 @@ def train(data: Path, out: Path, *more: str, largest_file: int = 0) -> subproces
     return subprocess.run(command(data, out, *more), capture_output=True, text=True, timeout=300, preexec_fn=limit)
 
 
-def train_here(data: Path, out: Path, *more: str) -> None:
-    """Run the command in this process, which has torch already."""
+def run_here(data: Path, out: Path, *more: str) -> int:
+    """Run the command in this process, which has torch already; its exit code."""
     threads = torch.get_num_threads()
     try:
-        assert main(command(data, out, *more)[3:]) == 0
+        return main(command(data, out, *more)[3:])
     finally:
         torch.set_num_threads(threads)
+
+
+def train_here(data: Path, out: Path, *more: str) -> None:
+    assert run_here(data, out, *more) == 0
 
 
 def refused_here(capsys: pytest.CaptureFixture[str], data: Path, out: Path, *more: str) -> str:
     """The message of a run in this process."""
-    threads = torch.get_num_threads()
-    try:
-        code = main(command(data, out, *more)[3:])
-    finally:
-        torch.set_num_threads(threads)
+    code = run_here(data, out, *more)
     return last_line(subprocess.CompletedProcess((), code, stderr=capsys.readouterr().err))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from noise import faces
+from noise import small_recipe as recipe
 
 from ferzoo.data.faces import Faces
 from ferzoo.errors import CheckpointError, RecipeError
@@ -19,7 +19,6 @@ from ferzoo.train import loop
 from ferzoo.train.batches import class_weights, make_loader, make_mixing
 from ferzoo.train.loop import Run, train
 from ferzoo.train.objective import frozen_statistics
-from ferzoo.train.recipe import Recipe
 from ferzoo.train.splits import read_splits
 
 CFG = {"input_size": (3, 32, 32), "mean": (0.5,) * 3, "std": (0.5,) * 3, "interpolation": "bicubic", "crop_pct": 1.0}
@@ -28,11 +27,6 @@ CFG = {"input_size": (3, 32, 32), "mean": (0.5,) * 3, "std": (0.5,) * 3, "interp
 @pytest.fixture(scope="module")
 def splits() -> dict[str, Faces]:
     return {"train": faces(24, 0), "validation": faces(16, 1)}
-
-
-def recipe(out: Path | str = "out", **changes: Any) -> Recipe:
-    base = Recipe(model="test_resnet", out=str(out), epochs=2, batch_size=8, sizes={0: 32}, lr=1e-3, device="cpu")
-    return dataclasses.replace(base, **changes)
 
 
 def state(folder: Path) -> Any:
