@@ -22,7 +22,7 @@ def has_bytes(kind: Any) -> bool:
 
     if types.is_struct(kind):
         return any(field.name == "bytes" and has_bytes(field.type) for field in kind)
-    return types.is_binary(kind) or types.is_large_binary(kind)
+    return _is_bytes(kind) and not types.is_fixed_size_binary(kind)
 
 
 def may_hold_images(kind: Any) -> bool:
@@ -35,9 +35,7 @@ def may_hold_images(kind: Any) -> bool:
     if types.is_struct(kind):
         named = {one.name: one.type for one in kind}
         return may_hold_images(named["bytes"]) if "bytes" in named else "path" in named
-    # Views came with pyarrow 16.
-    names = ("is_binary", "is_large_binary", "is_fixed_size_binary", "is_binary_view")
-    return any(getattr(types, name)(kind) for name in names if hasattr(types, name))
+    return _is_bytes(kind)
 
 
 def holds_bytes(kind: Any) -> bool:
@@ -51,4 +49,12 @@ def holds_bytes(kind: Any) -> bool:
         return holds_bytes(kind.key_type) or holds_bytes(kind.item_type)
     if types.is_nested(kind) or types.is_dictionary(kind):
         return holds_bytes(kind.value_type)
-    return types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind)
+    return _is_bytes(kind)
+
+
+def _is_bytes(kind: Any) -> bool:
+    import pyarrow.types as types
+
+    # Views came with pyarrow 16.
+    names = ("is_binary", "is_large_binary", "is_fixed_size_binary", "is_binary_view")
+    return any(getattr(types, name)(kind) for name in names if hasattr(types, name))

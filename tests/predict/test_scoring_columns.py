@@ -100,6 +100,7 @@ def test_a_table_and_an_archive(tmp_path: Path) -> None:
         pyarrow.list_(pyarrow.binary()),
         pyarrow.struct([("raw", pyarrow.binary(2))]),
         pyarrow.map_(pyarrow.string(), pyarrow.large_binary()),
+        *[view() for name in ("binary_view",) if (view := getattr(pyarrow, name, None))],  # since pyarrow 16
     ],
 )
 def test_bytes_anywhere_are_refused(tmp_path: Path, kind: Any) -> None:
