@@ -25,6 +25,10 @@ def test_a_sound_network_passes() -> None:
     assert check_model(entrypoint(Tiny)) == NAMES
 
 
+def test_recomputing_may_stop_within_a_layer() -> None:
+    assert check_model(entrypoint(tiny.TinyPlain), skip=only("gradients", "checkpointing", "groups"))
+
+
 def test_arguments_reach_the_network() -> None:
     check_model(entrypoint(Tiny), img_size=(32, 40), in_chans=1, num_classes=4, skip=only("forward", "intermediates"))
 
