@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import textwrap
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -11,18 +12,20 @@ from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
+from timm.layers import BatchNormAct2d
 from timm.models.repvit import ConvNorm, RepVggDw
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from ..errors import first_line
+from ..errors import FerzooError, first_line
 from .bottleneck import BlockedBottleneck, ChannelsLastBottleneck, can_rewrite
 
 __all__ = ["fold", "fuse", "fuse_for_onnxruntime", "fuse_for_openvino"]
 
 _logger = logging.getLogger(__name__)
-_CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+#: These alone, and no subclasses: what overrides `forward` may compute something else.
+_LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, BatchNormAct2d)
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 #: torch.fx replaces `nn.Module.__call__` while it traces: two at once would put back the wrong one.
@@ -30,7 +33,7 @@ _tracing = threading.Lock()
 
 
 class _Tracer(torch.fx.Tracer):
-    """torch.fx's tracer, which leaves alone the modules that other threads call meanwhile."""
+    """torch.fx's tracer, which leaves alone the modules that other threads call meanwhile, and timm's norms whole."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,6 +43,9 @@ class _Tracer(torch.fx.Tracer):
         if threading.get_ident() != self._thread:
             return forward(*args, **kwargs)
         return super().call_module(m, forward, args, kwargs)
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return type(m) in _NORMS or super().is_leaf_module(m, module_qualified_name)
 
 
 def fuse(model: ModuleT) -> ModuleT:
@@ -52,8 +58,8 @@ def fuse(model: ModuleT) -> ModuleT:
         model: Any network; it is left as it is.
 
     Returns:
-        A copy in eval mode, of the same class and with the same methods. Its `state_dict` has other names:
-        load it into another fused network of the same kind.
+        A copy in eval mode, of the same class and with the same methods, except that a Conv2d_BN or RepVGGDW
+        becomes a convolution. Its `state_dict` has other names: load it into another fused network of the same kind.
     """
     return _rewrite(model, ChannelsLastBottleneck)
 
@@ -80,9 +86,9 @@ def fuse_for_openvino(model: ModuleT) -> ModuleT:
 def _rewrite(model: ModuleT, bottleneck: Callable[[nn.Module], nn.Module]) -> ModuleT:
     folded = fold(model)
     for name, module in list(folded.named_modules()):
-        if name and can_rewrite(module):
+        if can_rewrite(module):
             like = next(module.parameters())
-            _replace(folded, name, bottleneck(module).to(device=like.device, dtype=like.dtype).eval())
+            folded = _replace(folded, name, bottleneck(module).to(device=like.device, dtype=like.dtype).eval())
     return folded
 
 
@@ -92,34 +98,56 @@ def fold(model: ModuleT) -> ModuleT:
 
     Conv2d_BN: weight w * g / sqrt(v + eps), bias b - m * g / sqrt(v + eps), with the BatchNorm's weight g,
     bias b, mean m and variance v. RepVGGDW becomes one depthwise convolution (RepViT, arXiv 2307.09283,
-    section 3.2). The folding runs in float64.
+    section 3.2). The folding runs in float64. Of timm's BatchNormAct2d the activation stays. A BatchNorm1d after a
+    Linear is taken to see (N, C). Layers with hooks or parametrisations, and those that override `forward`, are left
+    as they are.
 
     torch.fx finds the pairs. Where it cannot trace the network, as with timm's wrapper for `features_only`, each part
-    is traced by itself; a warning is logged for BatchNorms that are left because of it.
+    is traced by itself; one warning is logged that counts the BatchNorms that are left because of it.
 
     Args:
-        model: Any network; it is left as it is.
+        model: Any network in eager mode; it is left as it is.
 
     Returns:
-        A copy in eval mode, of the same class and with the same methods.
+        A copy in eval mode, of the same class and with the same methods, as of `fuse`.
+
+    Raises:
+        FerzooError: If the network is a TorchScript module, which cannot be changed.
     """
-    fused = copy.deepcopy(model).eval()
+    if isinstance(model, torch.jit.ScriptModule):
+        raise FerzooError("A TorchScript module cannot be changed any more: fuse the network before it is scripted.")
+    fused: Any = copy.deepcopy(model).eval()
     for name, module in list(fused.named_modules()):
         if isinstance(module, RepVggDw):
-            _replace(fused, name, _fold_rep_dw(module))
-    for layer_name, norm_name in _pairs(fused):
+            fused = _replace(fused, name, _fold_rep_dw(module))
+    untraced: dict[str, list[str]] = {}
+    for layer_name, norm_name in _pairs(fused, untraced):
         layer, norm = fused.get_submodule(layer_name), fused.get_submodule(norm_name)
         _replace(fused, layer_name, _fold(layer, norm))
-        _replace(fused, norm_name, nn.Identity())
+        _replace(fused, norm_name, _after(norm))
     for name, module in list(fused.named_modules()):
         if isinstance(module, ConvNorm) and isinstance(module.bn, nn.Identity):
-            _replace(fused, name, module.c)
+            fused = _replace(fused, name, module.c)
+    if untraced:
+        counts = ", ".join(f"{len(reasons)} of {kind}" for kind, reasons in untraced.items())
+        why = textwrap.shorten(next(iter(untraced.values()))[0], 120)
+        _logger.warning("BatchNorms are left, because torch.fx cannot trace what calls them: %s (%s)", counts, why)
     return fused
 
 
-def _replace(root: nn.Module, name: str, new: nn.Module) -> None:
+def _replace(root: Any, name: str, new: nn.Module) -> Any:
+    """The root with another module of this name; the module itself where the name is the root's, ''."""
+    if not name:
+        return new
     parent, _, child = name.rpartition(".")
     setattr(root.get_submodule(parent), child, new)
+    return root
+
+
+def _after(norm: Any) -> nn.Module:
+    """What is left of a norm that is folded: nothing, or the activation of timm's."""
+    left = [m for m in (norm.drop, norm.act) if not isinstance(m, nn.Identity)] if type(norm) is BatchNormAct2d else []
+    return left[0] if len(left) == 1 else nn.Sequential(*left) if left else nn.Identity()
 
 
 def _fold(layer: Any, norm: Any) -> Any:
@@ -141,25 +169,33 @@ def _fold_rep_dw(block: RepVggDw) -> nn.Conv2d:
     return (large if isinstance(block.bn, nn.Identity) else _fold(large, block.bn)).to(dtype)
 
 
-def _pairs(model: nn.Module) -> list[tuple[str, str]]:
-    """Names of layers and of the BatchNorms that take nothing but their output."""
+def _pairs(model: nn.Module, untraced: dict[str, list[str]]) -> list[tuple[str, str]]:
+    """Names of layers and of the BatchNorms that take nothing but their output.
+
+    Args:
+        model: The network.
+        untraced: Gets, by their class, a reason for each BatchNorm of modules that cannot be traced.
+    """
     try:
         with _tracing:
             graph = _Tracer().trace(model)
     except Exception as error:  # a forward that depends on data can fail in any way
-        return _pairs_inside(model, error)
+        return _pairs_inside(model, untraced, error)
     modules = dict(model.named_modules())
     calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
+    # Whose weights are read as such, too.
+    read = {str(node.target).rpartition(".")[0] for node in graph.nodes if node.op == "get_attr"}
     pairs = []
     for node in graph.nodes:
-        if node.op != "call_module" or not isinstance(modules[node.target], _NORMS):
+        if node.op != "call_module" or type(modules[node.target]) not in _NORMS:
             continue
-        before = node.args[0]
+        before = next(iter((*node.args, *node.kwargs.values())))
         if (
             isinstance(before, torch.fx.Node)
             and before.op == "call_module"
             and len(before.users) == 1
             and calls[node.target] == calls[before.target] == 1
+            and not read & {before.target, node.target}
             and _can_fold(modules[before.target], modules[node.target])
         ):
             pairs.append((str(before.target), str(node.target)))
@@ -168,20 +204,19 @@ def _pairs(model: nn.Module) -> list[tuple[str, str]]:
     return pairs + uncalled
 
 
-def _pairs_inside(model: nn.Module, error: Exception) -> list[tuple[str, str]]:
+def _pairs_inside(model: nn.Module, untraced: dict[str, list[str]], error: Exception) -> list[tuple[str, str]]:
     """The same of a module whose forward cannot be traced: those of each child, traced by itself."""
     pairs = _adjacent_pairs(model)
     for name, child in model.named_children():
         if any(isinstance(module, _NORMS) for module in child.modules()) and not isinstance(child, _NORMS):
-            pairs += [(f"{name}.{a}", f"{name}.{b}") for a, b in _pairs(child)]
+            pairs += [(f"{name}.{a}", f"{name}.{b}") for a, b in _pairs(child, untraced)]
     # A module with two names is called from two places.
     names = Counter(id(module) for _, module in model.named_modules(remove_duplicate=False))
     pairs = [pair for pair in pairs if all(names[id(model.get_submodule(name))] == 1 for name in pair)]
     folded = {norm for _, norm in pairs}
     own = [name for name, child in model.named_children() if isinstance(child, _NORMS) and name not in folded]
     if own:
-        what = "%s cannot be traced, its own BatchNorms are left as they are (%s): %s"
-        _logger.warning(what, type(model).__name__, ", ".join(own), first_line(error))
+        untraced.setdefault(type(model).__name__, []).extend([first_line(error)] * len(own))
     return pairs
 
 
@@ -195,9 +230,15 @@ def _sequential_pairs(model: nn.Module) -> list[tuple[str, str]]:
 
 def _adjacent_pairs(module: nn.Module) -> list[tuple[str, str]]:
     """Names of neighbours in an nn.Sequential; none of other modules."""
-    children = list(module.named_children()) if isinstance(module, nn.Sequential) else []
+    children = list(module.named_children()) if type(module).forward is nn.Sequential.forward else []
     return [(a, b) for (a, x), (b, y) in zip(children, children[1:], strict=False) if _can_fold(x, y)]
 
 
-def _can_fold(layer: nn.Module, norm: nn.Module) -> bool:
-    return isinstance(layer, (*_CONVS, nn.Linear)) and isinstance(norm, _NORMS) and norm.running_var is not None
+def _can_fold(layer: Any, norm: Any) -> bool:
+    return (
+        type(layer) in _LAYERS
+        and type(norm) in _NORMS
+        and norm.running_var is not None
+        and norm.num_features == layer.weight.shape[0]  # a BatchNorm1d of a sequence has its length
+        and not any(m._forward_hooks or m._forward_pre_hooks for m in (layer, norm))
+    )
