@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..errors import LossError
+from .arguments import whole
 from .labels import class_probabilities
 
 __all__ = ["CenterBasedLoss", "FeatureLoss", "FerLoss", "HeadsLoss", "unit"]
@@ -82,11 +83,7 @@ class FeatureLoss(FerLoss):
             LossError: If a size is out of range.
         """
         super().__init__()
-        if num_classes < 2:
-            raise LossError(f"num_classes must be 2 or more, got {num_classes}.")
-        if feat_dim < 1:
-            raise LossError(f"feat_dim must be 1 or more, got {feat_dim}.")
-        self.num_classes, self.feat_dim = num_classes, feat_dim
+        self.num_classes, self.feat_dim = whole("num_classes", num_classes, 2), whole("feat_dim", feat_dim, 1)
 
     def forward(
         self, inputs: torch.Tensor | Mapping[str, torch.Tensor], labels: torch.Tensor, *args: Any, **kwargs: Any
@@ -109,8 +106,8 @@ class FeatureLoss(FerLoss):
                 f"{type(self).__name__} was built for features (N, {self.feat_dim}) or maps (N, {self.feat_dim}, H, W)"
                 f", got {shape}{hint}."
             )
-        if not len(x):
-            raise LossError(f"{type(self).__name__} got an empty batch.")
+        if 0 in shape:
+            raise LossError(f"{type(self).__name__} got an empty {'map' if len(x) else 'batch'}: {shape}.")
         with torch.autocast(x.device.type, enabled=False):
             x = x.to(self.dtype_for(x, *self.parameters()))
             target = class_probabilities(labels, len(x), self.num_classes, type(self).__name__, self.soft_labels)

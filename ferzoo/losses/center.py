@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 
-from ..errors import LossError
 from ..registry.register import register_loss
+from .arguments import number
 from .base import CenterBasedLoss
 from .centers import class_averaged
 
@@ -39,9 +37,7 @@ class CenterLoss(CenterBasedLoss):
     def __init__(self, num_classes: int, feat_dim: int, center_lr: float | None = 0.5) -> None:
         """See the class."""
         super().__init__(num_classes, feat_dim)
-        if center_lr is not None and not 0 <= center_lr < math.inf:
-            raise LossError(f"center_lr must be 0 or more, or None, got {center_lr}.")
-        self.center_lr = center_lr
+        self.center_lr = None if center_lr is None else number("center_lr", center_lr, "be 0 or more, or None")
 
     def compute(self, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """The equation above."""

@@ -7,8 +7,8 @@ import math
 import torch
 import torch.nn.functional as F
 
-from ..errors import LossError
 from ..registry.register import register_loss
+from .arguments import number
 from .base import CenterBasedLoss, unit
 
 __all__ = ["COCOLoss"]
@@ -39,9 +39,8 @@ class COCOLoss(CenterBasedLoss):
     def __init__(self, num_classes: int, feat_dim: int, scale: float | None = None) -> None:
         """See the class."""
         super().__init__(num_classes, feat_dim)
-        if scale is not None and not scale > 0:
-            raise LossError(f"scale must be above 0, got {scale}.")
-        self.scale = math.log((num_classes - 1) / math.expm1(1e-4)) / 2 if scale is None else scale
+        bound = math.log((num_classes - 1) / math.expm1(1e-4)) / 2
+        self.scale = bound if scale is None else number("scale", scale, "be above 0", lambda x: x > 0)
 
     def compute(self, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """The equation above."""

@@ -6,6 +6,7 @@ import torch
 
 from ..errors import LossError
 from ..registry.register import register_loss
+from .arguments import number
 from .base import CenterBasedLoss, unit
 
 __all__ = ["FORMS", "CosineHarmonyLoss"]
@@ -52,9 +53,7 @@ class CosineHarmonyLoss(CenterBasedLoss):
         super().__init__(num_classes, feat_dim)
         if form not in FORMS:
             raise LossError(f"form must be one of {', '.join(FORMS)}, got {form!r}.")
-        if not 0 <= alpha <= 1:
-            raise LossError(f"alpha must lie in [0, 1], got {alpha}.")
-        self.form, self.alpha = form, alpha
+        self.form, self.alpha = form, number("alpha", alpha, "lie in [0, 1]", lambda x: 0 <= x <= 1)
 
     def compute(self, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """The form's equation."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 
 from ..errors import LossError
 from ..registry.register import register_loss
+from .arguments import number, whole
 from .base import FerLoss
 from .labels import class_probabilities
 
@@ -28,7 +30,7 @@ class CrossEntropyLoss(FerLoss):
     (and the sum for a batch of weight 0).
 
     Args:
-        num_classes: Classes C; not checked where None.
+        num_classes: Classes C, 1 or more; not checked where None.
         feat_dim: Not used: every loss can be built with it.
         smoothing: s, in [0, 1].
         class_weights: w, one a class, 0 or more; for example the inverse of each class's share.
@@ -48,17 +50,16 @@ class CrossEntropyLoss(FerLoss):
     ) -> None:
         """See the class."""
         super().__init__()
-        if not 0 <= smoothing <= 1:
-            raise LossError(f"smoothing must lie in [0, 1], got {smoothing}.")
-        self.num_classes, self.smoothing = num_classes, smoothing
+        self.num_classes = None if num_classes is None else whole("num_classes", num_classes, 1)
+        self.smoothing = number("smoothing", smoothing, "lie in [0, 1]", lambda x: 0 <= x <= 1)
         self.class_weights: torch.Tensor | None
-        self.register_buffer("class_weights", None if class_weights is None else torch.tensor(class_weights).float())
+        self.register_buffer("class_weights", None if class_weights is None else _weights(class_weights))
         if self.class_weights is not None:
             if num_classes is not None and len(self.class_weights) != num_classes:
                 raise LossError(f"class_weights has {len(self.class_weights)} values for {num_classes} classes.")
             good = (self.class_weights >= 0) & self.class_weights.isfinite()
             if not bool(good.all()) or not bool(self.class_weights.sum() > 0):
-                raise LossError(f"class_weights must be 0 or more and not all 0, got {list(class_weights or ())}.")
+                raise LossError(f"class_weights must be 0 or more and not all 0, got {self.class_weights.tolist()}.")
 
     def forward(self, inputs: torch.Tensor | Mapping[str, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
         """Return the loss, a scalar.
@@ -84,3 +85,13 @@ class CrossEntropyLoss(FerLoss):
             total = weights[target].sum()
             value = F.cross_entropy(logits, target, weights, reduction="sum", label_smoothing=self.smoothing)
             return value / torch.where(total > 0, total, 1.0)
+
+
+def _weights(values: Any) -> torch.Tensor:
+    try:
+        weights = torch.as_tensor(values, dtype=torch.float32).detach().clone()
+    except (TypeError, ValueError, RuntimeError):
+        weights = torch.empty(0)
+    if weights.dim() != 1 or not len(weights):
+        raise LossError(f"class_weights must be one number a class, got {values!r:.60}.")
+    return weights

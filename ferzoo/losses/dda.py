@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from ..registry.register import register_loss
+from .arguments import number
 from .base import CenterBasedLoss
 
 __all__ = ["DDALoss"]
@@ -31,6 +32,9 @@ class DDALoss(CenterBasedLoss):
         feat_dim: Width D of the features.
         center_weight: λ, the weight of the distance to the own centre.
         separation_weight: γ, the weight of the softmax over distances.
+
+    Raises:
+        LossError: If a weight is not 0 or more.
     """
 
     def __init__(
@@ -38,7 +42,8 @@ class DDALoss(CenterBasedLoss):
     ) -> None:
         """See the class."""
         super().__init__(num_classes, feat_dim)
-        self.center_weight, self.separation_weight = center_weight, separation_weight
+        self.center_weight = number("center_weight", center_weight)
+        self.separation_weight = number("separation_weight", separation_weight)
 
     def compute(self, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """The equation above."""

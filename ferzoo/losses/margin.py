@@ -8,6 +8,7 @@ import torch
 
 from ..errors import MissingExtraError
 from ..registry.register import register_loss
+from .arguments import number, whole
 from .base import FeatureLoss
 
 __all__ = ["ArcFaceLoss", "CosFaceLoss", "SphereFaceLoss"]
@@ -21,6 +22,7 @@ class _MarginLoss(FeatureLoss):
 
     def __init__(self, num_classes: int, feat_dim: int, majority: bool, **kwargs: Any) -> None:
         super().__init__(num_classes, feat_dim)
+        number("scale", kwargs["scale"], "be above 0", lambda x: x > 0)
         try:
             from pytorch_metric_learning import losses
         except ImportError as error:
@@ -52,11 +54,12 @@ class ArcFaceLoss(_MarginLoss):
     Args:
         num_classes: Classes C.
         feat_dim: Width D of the features.
-        margin: m, in degrees.
-        scale: s.
+        margin: m, in degrees, in [0, 180].
+        scale: s, above 0.
         majority: Take the most probable class of soft labels instead of refusing them.
 
     Raises:
+        LossError: If `margin` or `scale` is out of range.
         MissingExtraError: If pytorch-metric-learning is not installed.
     """
 
@@ -66,6 +69,7 @@ class ArcFaceLoss(_MarginLoss):
         self, num_classes: int, feat_dim: int, margin: float = 28.6, scale: float = 64.0, majority: bool = False
     ) -> None:
         """See the class."""
+        number("margin", margin, "lie in [0, 180]", lambda x: 0 <= x <= 180)
         super().__init__(num_classes, feat_dim, majority, margin=margin, scale=scale)
 
 
@@ -84,11 +88,12 @@ class CosFaceLoss(_MarginLoss):
     Args:
         num_classes: Classes C.
         feat_dim: Width D of the features.
-        margin: m, a cosine.
-        scale: s.
+        margin: m, a cosine, 0 or more.
+        scale: s, above 0.
         majority: Take the most probable class of soft labels instead of refusing them.
 
     Raises:
+        LossError: If `margin` or `scale` is out of range.
         MissingExtraError: If pytorch-metric-learning is not installed.
     """
 
@@ -98,6 +103,7 @@ class CosFaceLoss(_MarginLoss):
         self, num_classes: int, feat_dim: int, margin: float = 0.35, scale: float = 64.0, majority: bool = False
     ) -> None:
         """See the class."""
+        number("margin", margin)
         super().__init__(num_classes, feat_dim, majority, margin=margin, scale=scale)
 
 
@@ -117,11 +123,12 @@ class SphereFaceLoss(_MarginLoss):
     Args:
         num_classes: Classes C.
         feat_dim: Width D of the features.
-        margin: m, a whole number.
-        scale: s.
+        margin: m, a whole number of 1 or more.
+        scale: s, above 0.
         majority: Take the most probable class of soft labels instead of refusing them.
 
     Raises:
+        LossError: If `margin` or `scale` is out of range.
         MissingExtraError: If pytorch-metric-learning is not installed.
     """
 
@@ -131,4 +138,4 @@ class SphereFaceLoss(_MarginLoss):
         self, num_classes: int, feat_dim: int, margin: int = 4, scale: float = 1.0, majority: bool = False
     ) -> None:
         """See the class."""
-        super().__init__(num_classes, feat_dim, majority, margin=margin, scale=scale)
+        super().__init__(num_classes, feat_dim, majority, margin=whole("margin", margin, 1), scale=scale)

@@ -8,6 +8,7 @@ import torch
 
 from ..errors import LossError
 from ..registry.register import register_loss
+from .arguments import number
 from .cross_entropy import CrossEntropyLoss
 
 __all__ = ["MixedCrossEntropyLoss"]
@@ -48,9 +49,12 @@ class MixedCrossEntropyLoss(CrossEntropyLoss):
     ) -> None:
         """See the class."""
         super().__init__(num_classes, feat_dim, smoothing, class_weights)
-        self.weights = tuple(float(weight) for weight in weights)
-        if not self.weights or not all(0 <= weight < float("inf") for weight in self.weights):
-            raise LossError(f"weights must be one number of 0 or more a branch, got {list(weights)}.")
+        try:
+            self.weights = tuple(float(number("weights", weight)) for weight in weights)
+        except (TypeError, LossError):
+            self.weights = ()
+        if not self.weights:
+            raise LossError(f"weights must be one number of 0 or more a branch, got {weights!r:.60}.")
 
     def forward(
         self,

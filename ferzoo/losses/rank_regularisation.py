@@ -9,6 +9,7 @@ import torch
 
 from ..errors import LossError
 from ..registry.register import register_loss
+from .arguments import number
 from .base import FerLoss
 
 __all__ = ["RankRegularisationLoss"]
@@ -48,11 +49,8 @@ class RankRegularisationLoss(FerLoss):
     ) -> None:
         """See the class."""
         super().__init__()
-        if not 0 <= margin < math.inf:
-            raise LossError(f"margin must be 0 or more, got {margin}.")
-        if not 0 < share < 1:
-            raise LossError(f"share must lie between 0 and 1, got {share}.")
-        self.margin, self.share = margin, share
+        self.margin = number("margin", margin)
+        self.share = number("share", share, "lie between 0 and 1", lambda x: 0 < x < 1)
 
     def forward(
         self, inputs: torch.Tensor | Mapping[str, torch.Tensor], labels: torch.Tensor | None = None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import torch
 
 from ..errors import LossError
 from ..registry.register import register_loss
+from .arguments import number
 from .base import FerLoss
 
 __all__ = ["RegionBiasLoss"]
@@ -41,9 +41,7 @@ class RegionBiasLoss(FerLoss):
     def __init__(self, num_classes: int | None = None, feat_dim: int | None = None, margin: float = 0.1) -> None:
         """See the class."""
         super().__init__()
-        if not 0 <= margin < math.inf:
-            raise LossError(f"margin must be 0 or more, got {margin}.")
-        self.margin = margin
+        self.margin = number("margin", margin)
 
     def forward(
         self, inputs: torch.Tensor | Mapping[str, torch.Tensor], labels: torch.Tensor | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..registry.register import register_loss
+from .arguments import number
 from .base import CenterBasedLoss, unit
 
 __all__ = ["SeparateLoss"]
@@ -27,13 +28,16 @@ class SeparateLoss(CenterBasedLoss):
     Args:
         num_classes: Classes C.
         feat_dim: Width D of the features.
-        inter_weight: The second term's weight λ.
+        inter_weight: The second term's weight λ, 0 or more.
+
+    Raises:
+        LossError: If `inter_weight` is out of range.
     """
 
     def __init__(self, num_classes: int, feat_dim: int, inter_weight: float = 1.0) -> None:
         """See the class."""
         super().__init__(num_classes, feat_dim)
-        self.inter_weight = inter_weight
+        self.inter_weight = number("inter_weight", inter_weight)
 
     def compute(self, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """The equation above."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 
 from ..errors import LossError
 from ..registry.register import register_loss
+from .arguments import number
 from .base import CenterBasedLoss
 from .centers import class_averaged
 
@@ -40,9 +39,7 @@ class SparseCenterLoss(CenterBasedLoss):
     def __init__(self, num_classes: int, feat_dim: int, center_lr: float | None = 0.5) -> None:
         """See the class."""
         super().__init__(num_classes, feat_dim)
-        if center_lr is not None and not 0 <= center_lr < math.inf:
-            raise LossError(f"center_lr must be 0 or more, or None, got {center_lr}.")
-        self.center_lr = center_lr
+        self.center_lr = None if center_lr is None else number("center_lr", center_lr, "be 0 or more, or None")
 
     def compute(self, x: torch.Tensor, target: torch.Tensor, attention: torch.Tensor | None = None) -> torch.Tensor:
         """The equation above, with the attention (N, D)."""

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import LossError
+from ..errors import FerzooError, LossError
 from .lookup import find_registered
 
 __all__ = ["CompositeLoss", "Term", "loss_parameter_groups", "outputs_taken", "parse_terms", "sizes_accepted"]
@@ -42,6 +42,11 @@ def parse_terms(spec: str | Mapping[str, Any]) -> list[Term]:
         if not terms:
             raise LossError("A sum of losses needs one term or more.")
         return terms
+    if not isinstance(spec, str):
+        raise LossError(
+            f"A loss is a name, a sum as text such as 'ce + 0.5*center', or a mapping from names to weights; got "
+            f"{type(spec).__name__}."
+        )
     try:
         tree = ast.parse(spec.strip(), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
@@ -63,15 +68,20 @@ def _summands(node: ast.expr) -> list[ast.expr]:
 def _from_tree(node: ast.expr, spec: str) -> Term:
     weight: Any = 1.0
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        if not (_is_number(node.left) or _is_number(node.right)):
+            raise LossError(
+                f"In the loss {spec!r}, {ast.unparse(node)!r} is no number times a loss: write each term as "
+                "number*name."
+            )
         number, node = (node.left, node.right) if _is_number(node.left) else (node.right, node.left)
-        if not _is_number(number):
-            raise LossError(f"In the loss {spec!r}, {ast.unparse(number)!r} is no number to weight a term with.")
         weight = ast.literal_eval(number)
     kwargs: dict[str, Any] = {}
     if isinstance(node, ast.Call):
         if node.args or any(k.arg is None for k in node.keywords):
             raise LossError(f"In the loss {spec!r}, write the arguments of {ast.unparse(node)!r} as name=value.")
         for keyword in node.keywords:
+            if keyword.arg in kwargs:
+                raise LossError(f"In the loss {spec!r}, {ast.unparse(node)!r} gives {keyword.arg} twice.")
             try:
                 kwargs[str(keyword.arg)] = ast.literal_eval(keyword.value)
             except (ValueError, TypeError):
@@ -84,7 +94,7 @@ def _from_tree(node: ast.expr, spec: str) -> Term:
     if not isinstance(node, ast.Name):
         hint = (
             " Only sums of weighted losses are read: a difference is '+ -0.1*name'."
-            if isinstance(node, ast.BinOp)
+            if isinstance(node, ast.BinOp | ast.UnaryOp)
             else ""
         )
         raise LossError(f"In the loss {spec!r}, {ast.unparse(node)!r} is no name of a loss.{hint}")
@@ -155,9 +165,9 @@ def _make(term: Term, make: Callable[..., nn.Module], num_classes: int | None, f
     sizes = sizes_accepted(make, num_classes, feat_dim)
     try:
         return make(**{**sizes, **term.kwargs})
-    except LossError:
+    except FerzooError:
         raise
-    except (TypeError, ValueError) as error:  # a plugin's own ValueError too
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:  # a plugin's own, too
         names = ", ".join(name for name in inspect.signature(make).parameters if name not in sizes)
         raise LossError(
             f"The loss {term.name!r} cannot be built: {error}. Its arguments: {names or 'none'}."

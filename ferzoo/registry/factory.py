@@ -198,7 +198,7 @@ def create_loss(name: str | Mapping[str, Any], *args: Any, **kwargs: Any) -> nn.
         PluginConflictError: If several packages claim the name.
         LossError: If the sum or an argument is wrong.
     """
-    if isinstance(name, Mapping) or not (name.isidentifier() or name in ep.entries("loss")):
+    if not isinstance(name, str) or not (name.isidentifier() or name in ep.entries("loss")):
         from .composite import CompositeLoss
 
         return CompositeLoss(name, *args, **kwargs)

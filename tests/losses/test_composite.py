@@ -84,11 +84,14 @@ def test_text_and_mappings_are_read(spec: Any, terms: list[Term]) -> None:
         ("ce\0", "is no sum such as"),
         ("(" * 5000 + "ce" + ")" * 5000, "is no sum such as"),
         ("ce - center", "'ce - center' is no name of a loss"),
-        ("-ce", "'-ce' is no name of a loss"),
+        ("-ce", r"'-ce' is no name of a loss. .*a difference is '\+ -0.1\*name'"),
+        ("ce(smoothing=0.0, smoothing=0.9)", "gives smoothing twice|keyword argument repeated"),
+        (None, "A loss is a name, a sum as text .* got NoneType"),
+        (["ce"], "got list"),
         ("0.5", "'0.5' is no name of a loss"),
         ("'ce'", "is no name of a loss"),
-        ("ce*center", "'center' is no number"),
-        ("2*3*ce", "is no number"),
+        ("ce*center", r"'ce \* center' is no number times a loss: write each term as number\*name"),
+        ("2*3*ce", r"'2 \* 3 \* ce' is no number times a loss"),
         ("True*ce", "is no number"),
         ("{[]: 1}*ce", "is no number"),
         ("0.5*(ce + center)", r"'ce \+ center' is no name of a loss"),
@@ -154,7 +157,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(spec: Any) -> None:
     ("spec", "message"),
     [
         ("ce + center(rate=1)", "'center' cannot be built: .*'rate'.*Its arguments: center_lr"),
-        ("ce + cosine_harmony(alpha='much')", "'cosine_harmony' cannot be built"),
+        ("ce + cosine_harmony(alpha='much')", r"alpha must lie in \[0, 1\], got 'much'"),
         ("ce + cosine_harmony(alpha=2)", r"alpha must lie in \[0, 1\], got 2"),
     ],
 )
@@ -400,3 +403,8 @@ def test_a_width_that_does_not_fit_the_network_tells_the_right_one() -> None:
     outputs = model.forward_train(torch.randn(2, model.in_chans, 32, 32))
     with pytest.raises(FerzooError, match=f"pass feat_dim={model.num_features}"):
         make("ce + center")(outputs, torch.tensor([0, 1]))
+
+
+def test_a_weight_of_another_kind_in_a_sum() -> None:
+    with pytest.raises(LossError, match="class_weights must be one number a class"):
+        ferzoo.create_loss("ce(class_weights={1: 2})", num_classes=4)
