@@ -47,7 +47,9 @@ class CrossAttentionHead(nn.Module):
         """See the class."""
         super().__init__()
         if not 2 <= channels or not 1 <= ratio <= channels:
-            raise ValueError(f"CrossAttentionHead needs 2 channels and a ratio up to them, got {channels} and {ratio}.")
+            raise ValueError(
+                f"CrossAttentionHead needs 2 channels or more and a ratio of 1 up to them, got {channels} and {ratio}."
+            )
         dd: dict[str, Any] = {"device": device, "dtype": dtype}
         half, hidden = channels // 2, channels // ratio
         self.reduce = _conv_bn(channels, half, (1, 1), dd)

@@ -6,6 +6,7 @@ import logging
 import statistics
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,6 +14,8 @@ import torch
 from torch import nn
 
 from ..errors import FerzooError
+from ..models.modes import eval_mode
+from ..registry.channels import channels_of
 
 __all__ = ["Profile", "profile"]
 
@@ -50,49 +53,53 @@ def profile(
     latency: bool = True,
     runs: int = 30,
 ) -> Profile:
-    """Count and time a network; its mode is kept.
+    """Count and time a network; the mode of each of its modules is kept.
 
     Args:
         model: The network.
-        input_size: Channels, height and width; those of its pretrained cfg where None.
+        input_size: Channels, height and width; where None, the size of its pretrained cfg, in the channels it takes.
         latency: Also time it: batch of one, eager, in eval mode, after five runs to warm up.
         runs: Timed runs; the median counts.
 
     Raises:
-        FerzooError: If it has no parameters, as an exported file.
+        FerzooError: If it has no parameters, as an exported file; if `input_size` or `runs` is none.
     """
     with warnings.catch_warnings():
         # fvcore decorates with what newer torch deprecates.
         warnings.simplefilter("ignore", FutureWarning)
         from fvcore.nn import FlopCountAnalysis
 
-    if input_size is None:
-        input_size = tuple(getattr(model, "pretrained_cfg", {}).get("input_size", (3, 224, 224)))
     reference = next(model.parameters(), None)
     if reference is None:
         raise FerzooError(f"{type(model).__name__} has no parameters in torch: there is nothing to count.")
-    x = torch.zeros(1, *input_size, device=reference.device, dtype=reference.dtype)
-    training = model.training
-    model.eval()
-    try:
+    size = _cfg_size(model) if input_size is None else tuple(input_size) if isinstance(input_size, Sequence) else ()
+    if len(size) != 3 or not all(isinstance(side, int) and side > 0 for side in size):
+        raise FerzooError(f"input_size is channels, height and width, such as (3, 64, 64); got {input_size!r:.60}.")
+    if runs < 1:
+        raise FerzooError(f"runs must be 1 or more, got {runs}; latency=False does not time it at all.")
+    x = torch.zeros(1, *size, device=reference.device, dtype=reference.dtype)
+    with eval_mode(model):
         with torch.inference_mode(False), torch.no_grad():
             # fvcore logs every module that an input does not reach; that is no news here.
             logging.getLogger("fvcore.nn.jit_analysis").setLevel(logging.ERROR)
             analysis = FlopCountAnalysis(model, x).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
             by_operator = {name: int(count) for name, count in analysis.by_operator().most_common()}
         median = _latency(model, torch.randn_like(x), runs) if latency else None
-    finally:
-        model.train(training)
     tensors = [*model.parameters(), *model.buffers()]
     return Profile(
         parameters=sum(p.numel() for p in model.parameters()),
         flops=sum(by_operator.values()),
         flops_by_operator=by_operator,
         size_bytes=sum(t.numel() * t.element_size() for t in tensors),
-        input_size=input_size,
+        input_size=size,
         latency_ms=median,
         threads=torch.get_num_threads(),
     )
+
+
+def _cfg_size(model: nn.Module) -> tuple[int, ...]:
+    cfg = {"input_size": (3, 224, 224), **(getattr(model, "pretrained_cfg", None) or {})}
+    return (channels_of(model, cfg), *cfg["input_size"][1:])
 
 
 @torch.inference_mode()

@@ -15,7 +15,6 @@ from ..errors import CheckpointError
 __all__ = [
     "METRICS",
     "PARTS",
-    "channels_of",
     "check_classes",
     "checked_metrics",
     "class_count",
@@ -37,8 +36,6 @@ PARTS = {
     "seen": "rows also trained on",
     "agreed": "rows where one class has over half of the votes",
 }
-#: A first convolution with more inputs may be one that takes a block of pixels apart.
-_MOST_CHANNELS = 4
 
 
 def plain(value: Any, where: str) -> Any:
@@ -193,21 +190,3 @@ def class_names(model: nn.Module) -> tuple[str, ...]:
             f"{names!r}."
         )
     return tuple(names) if class_count(model) in (None, len(names)) else ()
-
-
-def channels_of(model: nn.Module, cfg: Mapping[str, Any], args: Mapping[str, Any]) -> int:
-    """Channels of the input that a network was built for.
-
-    Args:
-        model: The network.
-        cfg: timm's pretrained cfg, whose `input_size` is that of the weights it began from.
-        args: Arguments that it was built with, as far as they are known.
-    """
-    stated = args.get("in_chans") or getattr(model, "in_chans", None)
-    if isinstance(stated, int):
-        return stated
-    first = cfg.get("first_conv")
-    first = first[0] if isinstance(first, list | tuple) and first else first
-    convolution = dict(model.named_modules()).get(first) if isinstance(first, str) else None
-    found = getattr(convolution, "in_channels", None)
-    return found if isinstance(found, int) and found <= _MOST_CHANNELS else int(cfg["input_size"][0])

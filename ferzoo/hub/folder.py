@@ -14,6 +14,7 @@ from torch import nn
 
 from ..data.pictures import confusion_picture
 from ..errors import CheckpointError
+from ..registry.channels import channels_of
 from ..registry.config import HOW, SOURCES, for_channels
 from ..registry.folder import create_from_folder
 from ..weights.configs import checkpoints, wheel_folder
@@ -21,7 +22,7 @@ from ..weights.files import write_atomically, write_tensors
 from ..weights.folders import sha256_of
 from ..weights.repository import CONFIG, WEIGHTS
 from .card import CONFUSION, LICENSE, card_text, measured
-from .checks import channels_of, class_count, class_names, plain
+from .checks import class_count, class_names, plain
 from .facts import Facts
 
 __all__ = ["README", "Published", "compare", "write_folder"]

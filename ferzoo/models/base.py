@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from timm.models import checkpoint_seq
 from torch import nn
 
 from ..errors import InputSizeError
-from .inputs import MIN_SIZE, check_input
+from .inputs import MIN_SIZE, check_input, whole
 from .intermediates import Intermediates
 
 __all__ = ["FerModel"]
@@ -70,9 +71,9 @@ class FerModel(Intermediates):
             ValueError: If an argument is out of its range.
         """
         super().__init__()
-        if in_chans < 1:
-            raise ValueError(f"in_chans must be 1 or more, got {in_chans}.")
-        self.in_chans = in_chans
+        if not 0 <= drop_rate < 1:
+            raise ValueError(f"drop_rate must lie in [0, 1), got {drop_rate}.")
+        self.in_chans = whole("in_chans", in_chans, 1)
         self.drop_rate = drop_rate
         self.grad_checkpointing = False
         self.img_size: tuple[int, int] | None = None
@@ -80,7 +81,10 @@ class FerModel(Intermediates):
         # reads those of a base class while it looks for methods.
         self.map_size: tuple[int, int] = (0, 0)
         if img_size is not None:
-            height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
+            sides = img_size if isinstance(img_size, Sequence) else (img_size, img_size)
+            if len(sides) != 2 or not all(isinstance(side, Integral) for side in sides):
+                raise InputSizeError(f"img_size is a side in pixels, or (height, width), got {img_size!r}.")
+            height, width = map(int, sides)
             if min(height, width) < MIN_SIZE:
                 raise InputSizeError(f"img_size must be {MIN_SIZE} px or more a side, got {height}x{width}.")
             if fixed_size:
@@ -96,12 +100,11 @@ class FerModel(Intermediates):
         self.head_hidden_size = 0
         self.global_pool = self.native_pool
         self._check_head(num_classes, global_pool)
-        self.num_classes = num_classes
+        self.num_classes = int(num_classes)
         self.global_pool = self.native_pool if global_pool is None else global_pool
 
     def _check_head(self, num_classes: int, global_pool: str | None) -> None:
-        if num_classes < 0:
-            raise ValueError(f"num_classes must be 0 or more, got {num_classes}.")
+        whole("num_classes", num_classes, 0)
         if global_pool not in (None, "", self.native_pool):
             raise ValueError(
                 f"global_pool of {type(self).__name__} is {self.native_pool!r}, or '' for the map, got {global_pool!r}."
@@ -189,7 +192,7 @@ class FerModel(Intermediates):
             self.pool = self._make_pool(**self._dd) if global_pool else nn.Identity()
             self.pool.train(self.training)  # a pool may hold BatchNorms
             self.global_pool = global_pool
-        self.num_classes = num_classes
+        self.num_classes = int(num_classes)
         self._set_head()
 
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:

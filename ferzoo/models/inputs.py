@@ -1,12 +1,15 @@
-"""What a batch must look like, and an error that says what to do where it does not."""
+"""What a batch and an argument must look like, and errors that say what to do where they do not."""
 
 from __future__ import annotations
+
+from numbers import Integral
+from typing import Any
 
 import torch
 
 from ..errors import InputSizeError
 
-__all__ = ["MIN_SIZE", "check_input"]
+__all__ = ["MIN_SIZE", "check_input", "whole"]
 
 #: Smallest height and width that every network takes, in pixels.
 MIN_SIZE = 32
@@ -43,3 +46,21 @@ def check_input(x: torch.Tensor, in_chans: int, img_size: tuple[int, int] | None
     elif height < MIN_SIZE or width < MIN_SIZE:
         raise InputSizeError(f"The network takes {MIN_SIZE} px and more a side, the batch is {height}x{width} px.")
     return x
+
+
+def whole(name: str, value: Any, least: int) -> int:
+    """A whole number that a constructor was given.
+
+    Args:
+        name: The argument's name.
+        value: What was given.
+        least: The smallest that there may be.
+
+    Raises:
+        ValueError: If it is none, or smaller.
+    """
+    if not isinstance(value, Integral):
+        raise ValueError(f"{name} must be a whole number, got {value!r}.")
+    if value < least:
+        raise ValueError(f"{name} must be {least} or more, got {value}.")
+    return int(value)

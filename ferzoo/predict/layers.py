@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ..errors import FerzooError, UnknownNameError
+from ..models.modes import eval_mode
 
 __all__ = ["chosen", "evaluating", "hooked", "the_map"]
 
@@ -36,16 +37,10 @@ def chosen(layers: Mapping[str, nn.Module], pattern: str, model: nn.Module) -> d
 
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a network in evaluation mode within the block; after it every module is in the mode that it was in."""
-    before = [(module, module.training) for module in model.modules()]
+    """As `eval_mode`, with gradients, whatever the caller has switched off."""
     # A caller's inference mode or no_grad would keep the gradients away.
-    with torch.inference_mode(False), torch.enable_grad():
-        try:
-            model.eval()
-            yield
-        finally:
-            for module, training in before:
-                module.training = training
+    with torch.inference_mode(False), torch.enable_grad(), eval_mode(model):
+        yield
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from ..data.faces import FaceDataset, Faces
 from ..data.metrics import accuracy_by_angle, calibration_metrics, classification_metrics
 from ..data.transforms import eval_transform
 from ..errors import CheckpointError, DataError, FerzooError, first_line
+from ..models.modes import eval_mode
 from ..registry.exported import is_exported
 from ..registry.load import OnnxModule, load_model, wants_grey
 from .measured import Measured, Progress, read_measured
@@ -54,13 +55,12 @@ def predict_logits(
     """
     if not len(faces):
         raise DataError("There are no faces to classify: the split is empty. Give one face or more.")
-    training, like = model.training, next(model.parameters(), torch.empty(0))
+    like = next(model.parameters(), torch.empty(0))
     pictures = isinstance(model, OnnxModule) and model.file.preprocess
     dataset = FaceDataset(faces, _pixels if pictures else eval_transform(cfg, size, grayscale))
     out: list[np.ndarray] = []
     done = 0
-    model.eval()
-    try:
+    with eval_mode(model):
         for images, _ in DataLoader(dataset, batch_size=1 if pictures else batch):
             images = images.to(like.device, like.dtype, memory_format=torch.channels_last)
             logits = model(images).float()
@@ -70,8 +70,6 @@ def predict_logits(
             done += len(logits)
             if progress:
                 progress("classifying faces", done, len(faces))
-    finally:
-        model.train(training)
     return np.concatenate(out)
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+import timm
 import torch
 from torch import nn
 
 import ferzoo
 from ferzoo.deploy.profile import profile
+from ferzoo.errors import FerzooError
 
 
 def conv_flops(model: nn.Module, size: tuple[int, int, int]) -> int:
@@ -50,3 +54,29 @@ def test_mode_is_kept_and_latency_measured() -> None:
     assert model.training
     assert result.input_size == tuple(model.pretrained_cfg["input_size"])
     assert result.latency_ms > 0
+
+
+def test_frozen_norms_stay_frozen() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)).train()
+    model[1].eval()
+    profile(model, (3, 32, 32), runs=1)
+    assert [part.training for part in model.modules()] == [True, True, False]
+
+
+def test_channels_that_timm_does_not_note() -> None:
+    result = profile(timm.create_model("test_resnet", in_chans=1), latency=False)
+    assert result.input_size[0] == 1 and isinstance(result.input_size, tuple)
+    assert profile(nn.Conv2d(3, 4, 1), [3, 8, 9], latency=False).input_size == (3, 8, 9)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"input_size": 32}, r"channels, height and width, such as \(3, 64, 64\); got 32"),
+        ({"input_size": (32, 32)}, r"got \(32, 32\)"),
+        ({"runs": 0}, "runs must be 1 or more, got 0; latency=False"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(FerzooError, match=message):
+        profile(nn.Conv2d(3, 4, 1), **arguments)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
+import numpy
 import pytest
 import torch
 
 import ferzoo
-from ferzoo.errors import CheckpointError
+from ferzoo.errors import CheckpointError, InputSizeError
 from ferzoo.testing import check_model
 from ferzoo.testing.graphs import GRAPH_CHECKS
 
@@ -63,6 +65,10 @@ def test_without_classes_they_give_the_raw_embedding(name: str) -> None:
     [
         ({"num_classes": -1}, "num_classes must be 0 or more, got -1"),
         ({"in_chans": 0}, "in_chans must be 1 or more, got 0"),
+        ({"num_classes": "7"}, "num_classes must be a whole number, got '7'"),
+        ({"num_classes": 7.0}, "num_classes must be a whole number, got 7.0"),
+        ({"in_chans": 1.5}, "in_chans must be a whole number, got 1.5"),
+        ({"drop_rate": 1.0}, r"drop_rate must lie in \[0, 1\), got 1.0"),
         ({"global_pool": "max"}, "global_pool of LANMSFF is 'avg', or '' for the map, got 'max'"),
     ],
 )
@@ -178,3 +184,14 @@ def test_lanmsff_exports_with_any_batch_and_size() -> None:
     program = torch.export.export(model, (torch.randn(2, 1, 64, 80),), dynamic_shapes=(dims,)).module()
     x = torch.randn(3, 1, 96, 64)
     assert torch.allclose(program(x), model(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("img_size", [(64,), 64.0, (64, 64, 3), "64"])
+def test_an_input_size_that_is_none_is_named(img_size: Any) -> None:
+    with pytest.raises(InputSizeError, match="a side in pixels, or .height, width., got"):
+        ferzoo.create_model("mobilefacenet", img_size=img_size)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    model = ferzoo.create_model("lanmsff", num_classes=numpy.int64(5))
+    assert type(model.num_classes) is int and model.num_classes == 5

@@ -1,0 +1,31 @@
+"""Channels of the input of a network, which timm's cfg does not tell where it was built with others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+__all__ = ["channels_of"]
+
+#: A first convolution with more inputs may be one that takes a block of pixels apart.
+_MOST_CHANNELS = 4
+
+
+def channels_of(model: nn.Module, cfg: Mapping[str, Any], args: Mapping[str, Any] | None = None) -> int:
+    """Channels of the input that a network was built for.
+
+    Args:
+        model: The network.
+        cfg: timm's pretrained cfg, whose `input_size` is that of the weights it began from.
+        args: Arguments that it was built with, as far as they are known.
+    """
+    stated = (args or {}).get("in_chans") or getattr(model, "in_chans", None)
+    if isinstance(stated, int):
+        return stated
+    first = cfg.get("first_conv")
+    first = first[0] if isinstance(first, list | tuple) and first else first
+    convolution = dict(model.named_modules()).get(first) if isinstance(first, str) else None
+    found = getattr(convolution, "in_channels", None)
+    return found if isinstance(found, int) and found <= _MOST_CHANNELS else int(cfg["input_size"][0])
