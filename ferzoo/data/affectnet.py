@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 from ..errors import DataError
 from ..labels import AFFECTNET7, AFFECTNET8
 from .dataset import Dataset, Found, Query
-from .layouts import class_files, csv_rows, existing, find_below, image_files, split_folder, subfolders, whole
+from .layouts import class_files, csv_rows, existing, find_below, image_files, places_below, split_folder, whole
 from .lazy_images import ImageFiles
 
 __all__ = ["AFFECTNET7_DATASET", "AFFECTNET8_DATASET", "COUNTS7", "COUNTS8"]
@@ -53,7 +54,7 @@ def _from_csv(query: Query, path: Path) -> Found:
         if label < len(query.dataset.labels):
             names.append(name.strip())
             labels.append(label)
-    bases = [query.folder, *([path.parent] if path.parent != query.folder else [])]
+    bases = dict.fromkeys((query.folder, path.parent, *([path.parent.parent] if path.parent != query.folder else [])))
     roots = [base / place if place else base for base in bases for place in IMAGES]
     few = names[:50]
     root = next((r for r in roots if any(existing(r, few))), roots[0])
@@ -88,8 +89,10 @@ def _code(path: Path) -> int:
         value = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path} cannot be read as a numpy array: {error}") from error
-    # The expression is stored as text.
-    return whole(str(value.item()) if value.size == 1 else str(value), str(path), "expression", 0, LAST_CODE)
+    # The expression is stored as text; some copies have made a number of it.
+    code = value.item() if value.size == 1 else str(value)
+    code = code.decode("ascii", "replace") if isinstance(code, bytes) else code
+    return whole(re.sub(r"\.0*$", "", str(code)), str(path), "expression", 0, LAST_CODE)
 
 
 def _from_classes(query: Query, folder: Path) -> Found:
@@ -103,10 +106,11 @@ def read(query: Query) -> Found:
     path = find_below(query.folder, CSV[query.split])
     if path is not None:
         return _from_csv(query, path)
-    for root in (query.folder, *subfolders(query.folder)):
+    for root in places_below(query.folder):
         numbered = root / NUMBERED_FOLDERS[query.split]
         if (numbered / "annotations").is_dir():
             return _from_numbers(query, numbered)
+    for root in places_below(query.folder):
         place = split_folder(root, query.split)
         if place is not None:
             return _from_classes(query, place)

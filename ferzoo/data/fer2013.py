@@ -18,7 +18,7 @@ from .fer2013_tables import (
     stacked,
 )
 from .ferplus import ROWS, read_ferplus
-from .layouts import class_files, split_folder, subfolders, whole
+from .layouts import class_files, places_below, split_folder, subfolders, whole
 from .lazy_images import ImageFiles
 
 # read_ferplus and ROWS began here.
@@ -92,7 +92,7 @@ def read(query: Query) -> Found:
     path = find_csv(query.folder)
     if path is not None:
         return _from_csv(query, path)
-    for root in (query.folder, *subfolders(query.folder)):
+    for root in places_below(query.folder):
         if split_folder(root, "train"):
             return _from_folders(query, root)
     query.not_found(f"there is neither {query.split}.parquet nor fer2013.csv, icml_face_data.csv or a folder train")

@@ -24,7 +24,7 @@ from .fer2013_tables import (
     parquet_rows,
     stacked,
 )
-from .layouts import csv_rows, existing, find_below, subfolders, whole
+from .layouts import csv_rows, existing, find_below, places_below, whole
 from .lazy_images import ImageFiles
 
 __all__ = ["COUNTS", "FERPLUS_DATASET", "ROWS", "read_ferplus"]
@@ -162,7 +162,7 @@ def _from_folder(query: Query, folder: Path) -> Found:
 def _from_names(query: Query, labels: Path) -> Found:
     """Images anywhere below the folder, joined to their votes by name."""
     rows = [(name, votes) for usage, name, votes in _voted(labels) if usage == USAGE[query.split] and name]
-    places = [query.folder, *subfolders(query.folder)]
+    places = dict.fromkeys((*places_below(labels.parent, 1), *places_below(query.folder)))
     root = max(places, key=lambda place: sum(existing(place, [name for name, _ in rows])))
     return _files(query, root, [name for name, _ in rows], [votes for _, votes in rows], labels)
 
@@ -186,7 +186,7 @@ def read(query: Query) -> Found:
     labels, images = find_below(query.folder, (VOTES_CSV,)), find_csv(query.folder)
     if labels is not None and images is not None:
         return _from_csv(query, images, labels)
-    for place in (query.folder, *subfolders(query.folder)):
+    for place in places_below(query.folder):
         if (place / FOLDERS[query.split] / "label.csv").is_file():
             return _from_folder(query, place / FOLDERS[query.split])
     if labels is not None:

@@ -19,12 +19,15 @@ __all__ = [
     "existing",
     "find_below",
     "image_files",
+    "places_below",
     "split_folder",
     "subfolders",
     "whole",
 ]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".pgm", ".ppm")
+#: Folders within folders that a data set is looked for in: archives of archives unpack so.
+DEPTH = 2
 #: Files that systems leave in folders.
 _LITTER = ("thumbs.db", "desktop.ini")
 #: What circulating copies call the folder of a split.
@@ -50,7 +53,25 @@ def split_folder(folder: Path, split: str) -> Path | None:
     return next((by_name[name] for name in names if name in by_name), None)
 
 
-def find_below(folder: Path, names: Sequence[str], depth: int = 1) -> Path | None:
+def levels_below(folder: Path, depth: int = DEPTH) -> Iterator[list[Path]]:
+    """A folder, its sub-folders, those of these, and so on: a list for each level.
+
+    Args:
+        folder: Where to begin.
+        depth: How many levels there are below it.
+    """
+    level = [folder]
+    for _ in range(depth + 1):
+        yield level
+        level = [path for place in level for path in subfolders(place)]
+
+
+def places_below(folder: Path, depth: int = DEPTH) -> Iterator[Path]:
+    """The folders of `levels_below`, the upper ones first."""
+    return (place for level in levels_below(folder, depth) for place in level)
+
+
+def find_below(folder: Path, names: Sequence[str], depth: int = DEPTH) -> Path | None:
     """The first existing of some files, in a folder or in the sub-folders of it.
 
     Args:
@@ -58,14 +79,12 @@ def find_below(folder: Path, names: Sequence[str], depth: int = 1) -> Path | Non
         names: File names, best first; case is ignored.
         depth: How many levels of sub-folders are looked through.
     """
-    level = [folder]
-    for _ in range(depth + 1):
+    for level in levels_below(folder, depth):
         for name in names:
             for place in level:
                 for path in sorted(place.iterdir()) if place.is_dir() else ():
                     if path.name.lower() == name.lower() and path.is_file():
                         return path
-        level = [path for place in level for path in subfolders(place)]
     return None
 
 

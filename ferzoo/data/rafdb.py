@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import DataError
 from ..labels import RAFDB
 from .dataset import Dataset, Found, Query
-from .layouts import class_files, existing, find_below, split_folder, subfolders, whole
+from .layouts import class_files, existing, find_below, places_below, split_folder, whole
 from .lazy_images import ImageFiles
 
 __all__ = ["COUNTS", "RAFDB_DATASET"]
@@ -28,22 +28,19 @@ def _from_list(query: Query, path: Path) -> Found:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as UTF-8 text: {error}. Take the authors' file.") from error
     for number, line in enumerate(lines, start=1):
-        name, _, label = line.strip().rpartition(" ")
-        if not line.strip():
+        words = line.split()
+        if not words:
             continue
-        if not re.fullmatch(r"(train|test)_\d+\.jpg", name):
+        if len(words) != 2 or not re.fullmatch(r"(train|test)_\d+\.jpg", words[0]):
             raise DataError(f"{path}, line {number}: {line[:60]!r}, expected a line like 'train_00001.jpg 5'.")
+        name, label = words
         if name.startswith(f"{query.split}_"):
             names.append(name.replace(".jpg", "_aligned.jpg"))
             labels.append(whole(label, f"{path}, line {number}", "label", 1, len(RAFDB)) - 1)
-    base = path.parent.parent if path.parent != query.folder else query.folder
-    there: list[bool] = []
-    root = base / ALIGNED[0]
-    for place in ALIGNED:
-        there = existing(base / place, names)
-        if any(there):
-            root = base / place
-            break
+    roots = [base / place for base in (path.parent.parent, path.parent) for place in ALIGNED]
+    few = names[:50]
+    root = next((root for root in roots if any(existing(root, few))), roots[0])
+    there = existing(root, names)
     query.lacking([name for name, t in zip(names, there, strict=True) if not t], len(names), str(root))
     rows = [i for i, t in enumerate(there) if t]
     return Found(ImageFiles([root / names[i] for i in rows]), [labels[i] for i in rows], path)
@@ -51,10 +48,10 @@ def _from_list(query: Query, path: Path) -> Found:
 
 def read(query: Query) -> Found:
     """Read a split of RAF-DB from any of its layouts."""
-    path = find_below(query.folder, LISTS, depth=2)
+    path = find_below(query.folder, LISTS, depth=3)
     if path is not None:
         return _from_list(query, path)
-    for root in (query.folder, *subfolders(query.folder)):
+    for root in places_below(query.folder):
         place = split_folder(root, query.split)
         if place is not None:
             paths, labels = class_files(query, place, RAFDB, first=1)

@@ -14,9 +14,11 @@ from ..registry.config import with_defaults
 from .checks import METRICS, PARTS
 from .facts import Facts, title_of
 
-__all__ = ["CONFUSION", "LICENSE", "card_data", "card_text", "measured"]
+__all__ = ["CONFUSION", "LICENSE", "WRITTEN_BY", "card_data", "card_text", "measured"]
 
 CONFUSION, LICENSE = "confusion.png", "LICENSE.md"
+#: What every card ends with, before the version.
+WRITTEN_BY = "Written by ferzoo"
 _TEMPLATE = Path(__file__).with_name("card.md")
 #: What the Hub takes for `license`: the identifiers that its documentation of model cards lists.
 _LICENSES = frozenset(
@@ -32,13 +34,18 @@ _LICENSES = frozenset(
 )
 _NAMES = """
 print(model.pretrained_cfg["label_names"])"""
+_FOLDER = """
+FOLDER is the folder of this file.
+"""
+_CHECKED = """ `config.json` states their sha256 under `ferzoo`, and ferzoo compares it
+at every load; the `@REVISION` of a name pins the commit."""
 _PHOTOGRAPHS = """
 On photographs, with `pip install "ferzoo[faces]"`:
 
 ```python
 import ferzoo
 
-predictor = ferzoo.Predictor("hf-hub:$repo")
+predictor = ferzoo.Predictor("$source")
 for face in predictor("photo.jpg"):
     print(face.box, face.label, face.scores)
 ```
@@ -119,23 +126,26 @@ def card_text(
     Args:
         facts: What is known of the weights.
         cfg: timm's pretrained cfg of the network, with label names.
-        repo_id: Repository that it is for.
+        repo_id: Repository that it is for; empty for the folder that the card lies in.
         files: Names of the files beside it, and their sha256.
         revision: Branch that it is for, where that is not the main one.
         rounded: Type that the weights were rounded to, where their values changed.
     """
     names = [str(name) for name in cfg.get("label_names") or ()]
     channels, height, width = cfg["input_size"]
-    repo = f"{repo_id}@{revision}" if revision else repo_id
+    source = f"hf-hub:{repo_id}@{revision}" if revision else f"hf-hub:{repo_id}" if repo_id else "local-dir:FOLDER"
     usable = cfg["num_classes"] != 0 and channels in (1, 3)  # by the Predictor
     terms = LICENSE in files
     text = Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         name=facts.name,
         architecture=facts.architecture,
         summary=_summary(facts, names, cfg["num_classes"]),
-        repo=repo,
+        source=source,
+        where="" if repo_id else _FOLDER,
+        checked=_CHECKED if repo_id else "",
+        written_by=WRITTEN_BY,
         names=_NAMES if names else "",
-        photographs=Template(_PHOTOGRAPHS).substitute(repo=repo) if usable else "",
+        photographs=Template(_PHOTOGRAPHS).substitute(source=source) if usable else "",
         package=facts.package.get("name", "ferzoo"),
         install="" if facts.package.get("name") in ("ferzoo", "timm") else f" {facts.package.get('name')}",
         evaluation=_evaluation(facts, names, CONFUSION in files, rounded),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,11 +18,12 @@ from torch import nn
 
 from ..errors import CheckpointError, CheckpointWarning
 from ..labels import FERPLUS
-from ..registry.config import CFG_DEFAULTS, SOURCES, for_channels, local_cfg, only_file, read_config
+from ..registry.config import CFG_DEFAULTS, SOURCES, for_channels, only_file, read_config
 from ..registry.folder import checked_weights
+from ..registry.local import OWN_CFGS, local_cfg
 from ..weights.configs import checkpoints
 from ..weights.repository import CONFIG, fetch
-from ..weights.resolve import resolve
+from ..weights.resolve import default_tag, resolve
 from ..weights.safe import refuse_pickled_sources
 
 __all__ = ["build_model", "convert_state_dict", "default_cfgs_for", "rename"]
@@ -58,6 +61,7 @@ def default_cfgs_for(variants: Mapping[str, dict[str, Any]], **shared: Any) -> d
     for name, own in variants.items():
         mine = {c.name: {**base, **own, **c.pretrained_cfg()} for c in checkpoints().values() if c.architecture == name}
         cfgs.update(mine or {name: {**base, **own}})
+        OWN_CFGS[name] = {**base, **own}
     return generate_default_cfgs(cfgs)
 
 
@@ -192,7 +196,9 @@ def build_model(
         maps: Entries of its `feature_info`, all of which `features_only` gives unless told.
         **kwargs: What the entrypoint was given.
     """
-    refuse_pickled_sources(kwargs)
+    folder = _local_dir(kwargs.get("pretrained_cfg"))
+    if folder is None:
+        refuse_pickled_sources(kwargs)
     cache_dir, local_only = kwargs.pop("cache_dir", None), kwargs.pop("local_files_only", False)
     overlay = dict(kwargs.pop("pretrained_cfg_overlay", None) or {})
     cfg = kwargs.pop("pretrained_cfg", None)
@@ -201,18 +207,22 @@ def build_model(
     has_source = any(overlay.get(key) for key in SOURCES)
     if pretrained and not has_source and (cfg is None or isinstance(cfg, str)):
         weights = resolve(variant, cfg or None, cache_dir=cache_dir, local_files_only=local_only)
-        if cfg and f"{variant}.{cfg}" not in checkpoints():  # known to FERZOO_WEIGHTS alone
-            cfg = local_cfg(variant, cfg, weights)
+        if weights.facts:  # those of FERZOO_WEIGHTS and of the cache have a cfg of their own
+            cfg = local_cfg(variant, cfg or default_tag(variant) or "", weights)
         overlay.update(only_file(weights.path))
         extra = weights.ferzoo
-    elif pretrained and not has_source and (hub_id := _hub_id(cfg)):  # timm's own way to a repository
-        found = fetch(hub_id, cache_dir, local_only)
-        config = read_config(found.folder / CONFIG)
-        weights_file = checked_weights(found.folder, config, f"the Hub repository {found.repo}")
-        overlay.update(only_file(weights_file))
+    elif pretrained and not has_source and (folder or _hub_id(cfg)):  # timm's own ways to a checkpoint
+        origin = str(folder)
+        if not folder:
+            found = fetch(_hub_id(cfg), cache_dir, local_only)
+            folder, origin = found.folder, f"the Hub repository {found.repo}"
+        config = read_config(folder / CONFIG)
+        overlay.update(only_file(checked_weights(folder, config, origin)))
         extra, args = config.ferzoo, config.model_args
     if not pretrained and cfg is None and "input_size" not in overlay:
         # A fresh network has its paper's size, whatever the size of the weights that ship for it.
+        if variant in OWN_CFGS:
+            overlay["input_size"] = OWN_CFGS[variant]["input_size"]
         own = inspect.signature(cls).parameters.get("img_size")
         if own and own.default is not None:
             kwargs.setdefault("img_size", own.default)
@@ -232,10 +242,19 @@ def build_model(
     return model
 
 
-def _hub_id(cfg: Any) -> str | None:
-    """Repository that timm's factory was asked for."""
+def _asked(cfg: Any, source: str, key: str) -> Any:
+    """What timm's factory was asked for, where it is from this source."""
     get = cfg.get if isinstance(cfg, Mapping) else partial(getattr, cfg)
-    return get("hf_hub_id", None) if get("source", None) == "hf-hub" else None
+    return get(key, None) if get("source", None) == source else None
+
+
+def _hub_id(cfg: Any) -> Any:
+    return _asked(cfg, "hf-hub", "hf_hub_id")
+
+
+def _local_dir(cfg: Any) -> Path | None:
+    found = _asked(cfg, "local-dir", "file")
+    return Path(found) if found and os.path.isdir(found) else None
 
 
 def _cfg_as_built(cfg: dict[str, Any], model: nn.Module) -> dict[str, Any]:
@@ -244,9 +263,8 @@ def _cfg_as_built(cfg: dict[str, Any], model: nn.Module) -> dict[str, Any]:
     channels = getattr(model, "in_chans", None) or channels
     size = getattr(model, "img_size", None) or size
     out = {**cfg, "input_size": (channels, *size)}
-    map_size: Any = getattr(model, "map_size", (0, 0))
-    if all(map_size):
-        out["pool_size"] = tuple(map_size)
+    if reduction := getattr(model, "map_reduction", None):
+        out["pool_size"] = tuple(-(-side // reduction) for side in size)
     out |= {key: for_channels(cfg[key], channels) for key in ("mean", "std")}
     classes = getattr(model, "num_classes", None)
     if classes and classes != len(out.get("label_names") or ()):

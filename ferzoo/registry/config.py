@@ -1,4 +1,4 @@
-"""A checkpoint's cfg: from a `config.json`, read with care as a stranger may have written it, or from local facts."""
+"""A checkpoint's cfg from a `config.json`, read with care, as a stranger may have written it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError
-from ..weights.folders import Weights
 from ..weights.repository import read_json
 
 __all__ = [
@@ -20,9 +19,9 @@ __all__ = [
     "SOURCES",
     "FolderConfig",
     "center_margin",
+    "check_cfg",
     "classifier_prefixes",
     "for_channels",
-    "local_cfg",
     "only_file",
     "read_config",
     "with_defaults",
@@ -97,10 +96,25 @@ def read_config(path: Path) -> FolderConfig:
     args, extra = config.get("model_args") or {}, config.get("ferzoo") or {}
     if not isinstance(args, dict) or not isinstance(extra, dict):
         raise CheckpointError(f'{path}: "model_args" and "ferzoo" must be objects.')
-    _check_kinds(path, cfg, extra)
-    _check_sizes(path, cfg, args)
+    check_cfg(path, cfg, args, extra)
     _check_args(path, args)
     return FolderConfig(architecture, cfg, args, extra)
+
+
+def check_cfg(path: Path, cfg: dict[str, Any], args: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
+    """Look at the values of a cfg that ferzoo or timm compute with, and set its class count from the arguments'.
+
+    Args:
+        path: The file that states it, for the messages.
+        cfg: The cfg; its sequences are lists, as JSON has them.
+        args: Further arguments of the constructor.
+        extra: What timm's cfg has no field for.
+
+    Raises:
+        CheckpointError: If one is of the wrong kind or out of its range.
+    """
+    _check_kinds(path, cfg, extra)
+    _check_sizes(path, cfg, args)
 
 
 def for_channels(values: Sequence[float], channels: int) -> Sequence[float]:
@@ -121,21 +135,6 @@ def center_margin(whole: int, part: int) -> int:
 def with_defaults(cfg: Mapping[str, Any]) -> dict[str, Any]:
     """A cfg with `CFG_DEFAULTS` for what it does not say, or says is None."""
     return {**CFG_DEFAULTS, **{name: value for name, value in cfg.items() if value is not None}}
-
-
-def local_cfg(architecture: str, tag: str, weights: Weights) -> dict[str, Any]:
-    """The cfg of a checkpoint in FERZOO_WEIGHTS over that of its architecture, which has the network's facts."""
-    from timm.models import PretrainedCfg, get_pretrained_cfg
-
-    cfg = (get_pretrained_cfg(architecture) or PretrainedCfg()).to_dict(remove_source=True)
-    for fact in ("label_names", "label_descriptions", "license", "description"):
-        cfg.pop(fact, None)  # said of other weights
-    cfg.update(weights.cfg, architecture=architecture, tag=tag)
-    try:
-        PretrainedCfg(**cfg)
-    except TypeError as error:
-        raise CheckpointError(f"The cfg in {weights.path.with_suffix('.json')} is not timm's: {error}") from error
-    return cfg
 
 
 def _is_number(value: Any) -> bool:

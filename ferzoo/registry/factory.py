@@ -15,8 +15,9 @@ from ..weights.repository import fetch, hub_hint, is_hub_name
 from ..weights.resolve import available, resolve
 from ..weights.safe import refuse_pickled_sources
 from . import entry_points as ep
-from .config import local_cfg, only_file
+from .config import only_file
 from .folder import create_from_folder
+from .local import local_cfg
 from .lookup import find_registered, load_model
 
 if TYPE_CHECKING:

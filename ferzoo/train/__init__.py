@@ -35,13 +35,15 @@ class TrainPackage(ModuleType):
 
         Args:
             recipe: A `Recipe`, its fields as a mapping, or the path of a YAML file; the defaults where None. With
-                `folds` it trains the one fold that it names; `ferzoo.train.crossval.cross_validate` trains all.
+                `folds` it trains the one fold that it names, or all in turn, as
+                `ferzoo.train.crossval.cross_validate` does.
             resume: Continue the run in the recipe's folder.
             faces: The splits ``"train"`` and ``"validation"``, read from the recipe's folder where None.
             **overrides: Fields of the recipe to change.
 
         Returns:
-            The folder, the recipe's `out`, which every command and `load_model` take.
+            The folder, the recipe's `out`, which every command and `load_model` take; with `folds` and no `fold` it
+            holds such a folder for each, and their mean and spread in `folds.json`.
 
         Raises:
             RecipeError: If a field is unknown or out of range, or does not fit the others; names the nearest.
@@ -53,6 +55,7 @@ class TrainPackage(ModuleType):
             >>> import ferzoo
             >>> folder = ferzoo.train(model="lanmsff", data="FOLDER", out="runs/lanmsff")  # doctest: +SKIP
         """
+        from .crossval import cross_validate
         from .loop import train
         from .recipe import Recipe
 
@@ -62,6 +65,8 @@ class TrainPackage(ModuleType):
             recipe = Recipe.from_dict(recipe)
         if overrides:
             recipe = Recipe.from_dict({**recipe.to_dict(), **overrides})
+        if recipe.folds and recipe.fold < 0:
+            return cross_validate(recipe, recipe.folds, resume, faces).parent
         return train(recipe, resume=resume, faces=faces)
 
     @property

@@ -32,7 +32,7 @@ __all__ = [
 #: Files that a run writes.
 FILES = (
     "state.pt", "model.safetensors", "config.json", "metrics.json", "history.json", "history.csv", "recipe.json",
-    "environment.json", "environment-after-*.json", "folds.json",
+    "environment.json", "environment-after-*.json", "folds.json", "README.md",
 )  # fmt: skip
 
 

@@ -31,6 +31,7 @@ from .measured import WAYS
 from .network import build_network, cfg_to_come, try_sizes
 from .objective import Objective
 from .processes import Processes
+from .readme import write_readme
 from .recipe import Recipe
 from .records import environment, write_history_csv, write_tensorboard
 from .relabel import Relabelling
@@ -265,8 +266,8 @@ def train(recipe: Recipe, resume: bool = False, faces: dict[str, Faces] | None =
 
     Returns:
         The folder: `model.safetensors` and `config.json` of the best epoch by validation accuracy,
-        `metrics.json`, `history.json` and `history.csv`, `recipe.json`, `environment.json`, and `state.pt` to resume
-        from.
+        `metrics.json`, `history.json` and `history.csv`, `recipe.json`, `environment.json`, `state.pt` to resume
+        from, and at the end `README.md`, the model card.
 
     Raises:
         CheckpointError: If the folder holds a run or weights and `resume` is false, or cannot be resumed; if the loss
@@ -296,4 +297,6 @@ def train(recipe: Recipe, resume: bool = False, faces: dict[str, Faces] | None =
             f"epoch {entry['epoch']}/{recipe.epochs} done in {entry['seconds']} s: validation accuracy "
             f"{entry['accuracy']} %{unseen}, best {run.best} %"
         )
+    if run.processes.is_main:
+        write_readme(folder)
     return folder

@@ -35,11 +35,19 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Weights:
-    """A checked weights file, timm's pretrained cfg for it, and what timm's cfg has no field for."""
+    """A checked weights file, timm's pretrained cfg for it, and what timm's cfg has no field for.
+
+    Attributes:
+        path: The file.
+        cfg: The cfg.
+        ferzoo: What the cfg has no field for.
+        facts: The JSON beside the file that says so; None where hub_configs does.
+    """
 
     path: Path
     cfg: dict[str, Any]
     ferzoo: dict[str, Any] = field(default_factory=dict)
+    facts: Path | None = None
 
 
 def sha256_of(path: Path) -> str:
@@ -146,7 +154,7 @@ def _look_in(folder: Path, name: str, prefix: str) -> Weights | str:
         raise WeightsNotFoundError(
             f'{facts} must be JSON with "sha256" and "cfg": {type(error).__name__}: {error}'
         ) from error
-    return Weights(checked(path, sha256, str(facts)), cfg, extra)
+    return Weights(checked(path, sha256, str(facts)), cfg, extra, facts)
 
 
 def copy_to_cache(name: str, source: Path, cache_dir: str | os.PathLike[str] | None = None) -> Path:

@@ -1,4 +1,4 @@
-"""Where `pretrained=True` finds weights, in this order: the wheel, FERZOO_WEIGHTS, the cache, the Hub."""
+"""Where `pretrained=True` finds weights: the wheel, FERZOO_WEIGHTS, a checkout, the cache, the Hub, in this order."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def resolve(
     tag = tag or default_tag(architecture)
     name = f"{architecture}.{tag}" if tag else architecture
     known = checkpoints().get(name)
-    if known and (shipped := known.shipped()):
-        return _known(shipped, known)
+    if known and (path := known.in_package()):
+        return _known(path, known)
     tried = [f"the package: no {name}.safetensors"]
     if not search_path():
         tried.append("FERZOO_WEIGHTS: not set")
@@ -54,6 +54,8 @@ def resolve(
         if isinstance(found, Weights):
             return found
         tried.append(found)
+    if known and (path := known.shipped()):
+        return _known(path, known)
     found = look_in(cache_folder(cache_dir), name, "the cache")
     if isinstance(found, Weights):
         if not known or sha256_of(found.path) == known.sha256.lower():

@@ -51,7 +51,13 @@ def affect_numbered(folder: Path) -> None:
         for seed in AFFECT[split]:
             if seed % 11 < 8:
                 save(folder / name / "images" / f"{seed}.jpg", pixels(seed, 20, 16, colour=True))
-                code = np.array(str(seed % 11)) if seed % 2 else np.array([seed % 11])
+                kinds = (
+                    np.array(str(seed % 11)),
+                    np.array([seed % 11]),
+                    np.array(float(seed % 11)),
+                    np.array(str(seed % 11).encode()),
+                )
+                code = kinds[seed % len(kinds)]
                 np.save(folder / name / "annotations" / f"{seed}_exp.npy", code)
                 np.save(folder / name / "annotations" / f"{seed}_val.npy", np.array(0.5))
 
@@ -81,14 +87,23 @@ def affect_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("split", AFFECT)
 @pytest.mark.parametrize(("classes", "names"), [(7, AFFECTNET7), (8, AFFECTNET8)])
 @pytest.mark.parametrize("layout", AFFECT_LAYOUTS)
+@pytest.mark.parametrize("within", ["", "AffectNet"])
 def test_affectnet_in_each_layout(
-    layout: Callable[[Path], None], classes: int, names: tuple[str, ...], split: str, tmp_path: Path
+    layout: Callable[[Path], None], classes: int, names: tuple[str, ...], split: str, within: str, tmp_path: Path
 ) -> None:
-    layout(tmp_path)
+    (tmp_path / within).mkdir(exist_ok=True)
+    layout(tmp_path / within)
     faces = read_faces(f"affectnet{classes}", tmp_path, split)
     assert faces.class_names == names and faces.targets.shape[1] == classes
     assert sorted(seeds(faces)) == kept(split, classes)
     assert [seed % 11 for seed in seeds(faces)] == faces.labels.tolist()
+
+
+@pytest.mark.usefixtures("affect_counts")
+def test_the_archive_of_a_split_in_a_folder_of_its_name(tmp_path: Path) -> None:
+    (tmp_path / "train_set").mkdir()
+    affect_numbered(tmp_path / "train_set")
+    assert sorted(seeds(read_faces("affectnet8", tmp_path, "train"))) == kept("train", 8)
 
 
 @pytest.mark.usefixtures("affect_counts")

@@ -41,10 +41,20 @@ def by_image(faces: Faces) -> dict[bytes, tuple[int, list[float]]]:
     return {d: (int(n), t.tolist()) for d, n, t in zip(faces.digests(), faces.labels, faces.targets, strict=True)}
 
 
+def everywhere(layouts: list[Layout]) -> list[tuple[Layout, str]]:
+    """In the folder itself and in one within it; parquet files lie in the folder itself."""
+    return [(layout, within) for layout in layouts for within in ("", "outer") if not within or layout is not parquet]
+
+
+def build(layout: Layout, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    layout(folder)
+
+
 @pytest.mark.parametrize("split", USAGES)
-@pytest.mark.parametrize("layout", FER_LAYOUTS)
-def test_fer2013_in_each_layout(layout: Layout, split: str, tmp_path: Path) -> None:
-    layout(tmp_path)
+@pytest.mark.parametrize(("layout", "within"), everywhere(FER_LAYOUTS))
+def test_fer2013_in_each_layout(layout: Layout, split: str, within: str, tmp_path: Path) -> None:
+    build(layout, tmp_path / within)
     faces = read_faces("fer2013", tmp_path, split)
     assert faces.class_names == FER2013
     expected = {digest(i): (ROWS[i][1], np.eye(7)[ROWS[i][1]].tolist()) for i in rows_of(split)}
@@ -52,9 +62,9 @@ def test_fer2013_in_each_layout(layout: Layout, split: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("split", USAGES)
-@pytest.mark.parametrize("layout", PLUS_LAYOUTS)
-def test_ferplus_in_each_layout(layout: Layout, split: str, tmp_path: Path) -> None:
-    layout(tmp_path)
+@pytest.mark.parametrize(("layout", "within"), everywhere(PLUS_LAYOUTS))
+def test_ferplus_in_each_layout(layout: Layout, split: str, within: str, tmp_path: Path) -> None:
+    build(layout, tmp_path / within)
     faces, hard = read_faces("ferplus", tmp_path, split), read_faces("ferplus", tmp_path, split, soft=False)
     assert faces.class_names == FERPLUS
     assert [digest(i) for i in KEPT[split]] == faces.digests()

@@ -47,12 +47,24 @@ def raf_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("raf_counts")
 @pytest.mark.parametrize("split", RAF)
 @pytest.mark.parametrize("layout", [raf_list, raf_below_basic, raf_folders])
-def test_rafdb_in_each_layout(layout: Callable[[Path], None], split: str, tmp_path: Path) -> None:
-    layout(tmp_path)
+@pytest.mark.parametrize("within", ["", "RAF-DB"])
+def test_rafdb_in_each_layout(layout: Callable[[Path], None], split: str, within: str, tmp_path: Path) -> None:
+    (tmp_path / within).mkdir(exist_ok=True)
+    layout(tmp_path / within)
     faces = read_faces("rafdb", tmp_path, split)
     assert faces.class_names == RAFDB and faces.images[0].shape == (20, 16, 3)
     assert sorted(seeds(faces)) == list(RAF[split])
     assert [seed % 7 for seed in seeds(faces)] == faces.labels.tolist() == faces.targets.argmax(1).tolist()
+
+
+@pytest.mark.usefixtures("raf_counts")
+def test_the_folder_of_the_list_and_other_spaces(tmp_path: Path) -> None:
+    raf_list(tmp_path)
+    (tmp_path / "Image").rename(tmp_path / "EmoLabel" / "Image")
+    path = tmp_path / "EmoLabel/list_patition_label.txt"
+    path.write_text(path.read_text().replace(" 1\n", "\t1\r\n").replace(" 2\n", "  2 \n"))
+    for folder in (tmp_path, tmp_path / "EmoLabel"):
+        assert sorted(seeds(read_faces("rafdb", folder, "train"))) == list(RAF["train"])
 
 
 @pytest.mark.usefixtures("raf_counts")

@@ -12,6 +12,7 @@ import pytest
 from noise import faces
 from PIL import Image
 
+import ferzoo
 from ferzoo.cli.main import main
 from ferzoo.data.faces import Faces
 from ferzoo.errors import CheckpointError
@@ -29,7 +30,9 @@ def recipe(out: Path) -> Recipe:
 
 
 def test_every_row_validates_once(tmp_path: Path, rows: dict[str, Faces]) -> None:
-    found = json.loads(cross_validate(recipe(tmp_path), 3, faces=rows).read_text())
+    folder = ferzoo.train(recipe(tmp_path), faces=rows, folds=3)
+    assert folder == tmp_path and all((folder / f"fold{fold}" / "README.md").is_file() for fold in range(3))
+    found = json.loads((folder / "folds.json").read_text())
     assert found["folds"] == found["finished"] == 3
     assert sum(run["rows"] for run in found["runs"]) == 24
     accuracies = [run["accuracy"] for run in found["runs"]]

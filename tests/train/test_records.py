@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from noise import faces
+from huggingface_hub import ModelCard
+from noise import faces, small_recipe
 
 import ferzoo
 from ferzoo.data import processors
@@ -18,6 +19,7 @@ from ferzoo.data.processors import processor
 from ferzoo.train.loop import train
 from ferzoo.train.recipe import Recipe
 from ferzoo.train.records import environment, git_revision
+from ferzoo.weights.folders import sha256_of
 
 
 def git(folder: Path, *command: str) -> str:
@@ -44,6 +46,22 @@ def test_the_run_keeps_its_environment_and_logs(tmp_path: Path, monkeypatch: pyt
     history = json.loads((tmp_path / "history.json").read_text())
     assert [float(row["terms.center"]) for row in rows] == [entry["terms"]["center"] for entry in history]
     assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_the_run_keeps_a_model_card(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "README.md").write_text("my notes")
+    splits = {"train": faces(16, 0), "validation": faces(8, 1)}
+    for name in ("run", "mine"):
+        train(small_recipe(tmp_path / name, dataset="rafdb"), faces=splits)
+    assert (tmp_path / "mine" / "README.md").read_text() == "my notes"
+    card = ModelCard.load(tmp_path / "run" / "README.md")
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    (result,) = [r for r in card.data.eval_results if r.metric_type == "accuracy" and r.dataset_config == "all rows"]
+    assert (result.metric_value, result.dataset_type) == (metrics["accuracy"], "rafdb")
+    assert 'timm.create_model("local-dir:FOLDER", pretrained=True)' in card.text and "hf-hub" not in card.text
+    for file in ("model.safetensors", "config.json"):
+        assert f"| `{file}` | `{sha256_of(tmp_path / 'run' / file)}` |" in card.text
 
 
 def test_every_package_that_computes_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
