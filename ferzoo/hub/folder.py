@@ -24,8 +24,9 @@ from ..weights.repository import CONFIG, WEIGHTS
 from .card import CONFUSION, LICENSE, card_text, measured
 from .checks import class_count, class_names, plain
 from .facts import Facts
+from .same import compare, compare_outputs
 
-__all__ = ["README", "Published", "compare", "write_folder"]
+__all__ = ["README", "Published", "write_folder"]
 
 README = "README.md"
 _FILES = (WEIGHTS, CONFIG, CONFUSION, LICENSE, README)
@@ -108,6 +109,7 @@ def write_folder(
         files[README] = sha256_of(folder / README)
         again = _rebuilt(folder, facts)
         compare(again, tensors, "the written file")
+        compare_outputs(again, model, cfg["input_size"])
     except BaseException:
         for name in _FILES:
             (folder / name).unlink(missing_ok=True)
@@ -163,25 +165,6 @@ def _rebuilt(folder: Path, facts: Facts) -> nn.Module:
             f"{facts.architecture} cannot be rebuilt from what was written: {error} Give the arguments that it was "
             "built with as model_args."
         ) from error
-
-
-def compare(model: nn.Module, tensors: Mapping[str, torch.Tensor], origin: str) -> None:
-    """See that a network holds given tensors, bit for bit.
-
-    Args:
-        model: The network, in float32.
-        tensors: What it must hold.
-        origin: Where it was loaded from, for the message.
-
-    Raises:
-        CheckpointError: If a tensor is missing or differs; names some.
-    """
-    own = model.state_dict()
-    other = [k for k in tensors if k not in own or not torch.equal(own[k].cpu(), tensors[k].to(own[k].dtype))]
-    counters = {k for k in own if k.endswith("num_batches_tracked")}
-    other += [k for k in own if k not in tensors and k not in counters]
-    if other:
-        raise CheckpointError(f"The network read back from {origin} differs in {', '.join(sorted(other)[:5])}.")
 
 
 def _cfg(model: nn.Module, facts: Facts, args: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from ..weights.folders import sha256_of
 from ..weights.repository import fetch, fetch_file
 from .client import patiently, refusals, repository
 from .facts import Facts, checkpoint_of, facts_of
-from .folder import Published, compare, write_folder
+from .folder import Published, write_folder
 from .there import allowed
 
 __all__ = ["Pushed", "push_to_hub"]

@@ -172,6 +172,41 @@ def test_a_file_of_other_weights_is_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+class Drawn(nn.Module):
+    """Has a random tensor that no state dict holds."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("noise", torch.randn(width), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.noise
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"global_pool": "max"}, "computes something else: its outputs differ by .* as model_args"),
+        ({"output_stride": 16}, "computes something else"),
+        ({"num_classes": 0, "global_pool": ""}, r"gives \(2, 96\) where the network gives \(2, 96, .*as model_args"),
+    ],
+)
+def test_arguments_that_change_no_tensor_are_asked_for(tmp_path: Path, kwargs: dict[str, Any], message: str) -> None:
+    model = timm.create_model("test_resnet", **{"num_classes": 3, **kwargs})
+    with pytest.raises(CheckpointError, match=message):
+        written(model, tmp_path)
+    assert not list(tmp_path.iterdir())
+    again = written(model.half(), tmp_path, model_args=kwargs, dtype="float16").model
+    assert again(torch.randn(2, 3, 64, 64)).shape == model.float()(torch.randn(2, 3, 64, 64)).shape
+
+
+def test_what_no_file_holds_is_refused(tmp_path: Path) -> None:
+    model = network()
+    model.head_drop = Drawn(model.head_hidden_size)
+    with pytest.raises(CheckpointError, match="computes something else"):
+        written(model, tmp_path)
+
+
 def test_a_folder_is_no_checkpoint_of_that_name() -> None:
     assert checkpoint_of("lanmsff") is not None and checkpoint_of(Path("lanmsff")) is None
 
