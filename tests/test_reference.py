@@ -33,19 +33,20 @@ INTERNAL = {
     "deploy": "bench.turns bench_files bench_gpu bench_networks bench_process bench_runtimes bench_start bench_worker "
     "printed bench_summary.machine bench_summary.percentiles bench_summary.relate bench_summary.remarks export.FACE "
     "export.LIMIT fast_ablation quiet",
-    "hub": "checks client there",
-    "losses": "cosine_harmony.FORMS",
-    "models": "inputs pools released",
+    "hub": "card.WRITTEN_BY checks client same there",
+    "losses": "arguments cosine_harmony.FORMS",
+    "models": "inputs modes pools released",
     "predict": "attention explain.GRADCAM explain.refuse_exported gradcam images layers margin network onnx_network "
     "open_network output predictor.Pending predictor.Predictor.begin predictor.Predictor.classify "
     "predictor.Predictor.crop predictor.Predictor.face predictor.Predictor.finish predictor.Predictor.prepare "
     "preprocessing scoring_archives scoring_job scoring_journal scoring_parts scoring_pipeline scoring_rate "
     "scoring_rows scoring_sources scoring_types video_output",
-    "registry": "bounds config factory.find_registered lookup register.registered register.registered_name",
+    "registry": "bounds channels config factory.find_registered local lookup register.registered "
+    "register.registered_name",
     "testing": "blocks built_by contract graphs intermediates losses models report robustness subject training",
     "train": "Recipe TrainPackage ablation batches bfloat16 convergence evaluate.on_device folds fused.bits "
     "fused.dense fused.depthwise fused.functions fused.layers fused.loops fused.maps fused.mixconv loss_cost memory "
-    "network processes recipe.WHERE recipe_checks records relabel release sam schedule seeds splits teacher "
+    "network processes readme recipe.WHERE recipe_checks records relabel release sam schedule seeds splits teacher "
     "yaml_values",
     "weights": "blobs files safe",
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from .table import print_json, print_table
@@ -30,12 +29,10 @@ def describe(name: str, latency: bool = False) -> dict[str, Any]:
     """
     from ..deploy.printed import measured_as_printed, printed
     from ..deploy.profile import profile
-    from ..registry.factory import create_model
-    from ..registry.load import load_model
-    from ..weights.configs import checkpoints
+    from ..registry.factory import create_model, list_models
+    from ..registry.load import is_folder, load_model
 
-    architecture = name.partition(".")[0]
-    elsewhere = ":" in name or Path(name).is_dir()
+    elsewhere = ":" in name or is_folder(name)
     default: Any = load_model(name) if elsewhere else create_model(name)
     paper = None if elsewhere else printed(default)
     figures = measured_as_printed(default, paper, latency) if paper else profile(default, latency=latency)
@@ -46,7 +43,7 @@ def describe(name: str, latency: bool = False) -> dict[str, Any]:
         "name": name,
         "default_parameters": sum(p.numel() for p in default.parameters()),
         "default_classes": default.num_classes,
-        "weights": [c for c, checkpoint in checkpoints().items() if checkpoint.architecture == architecture],
+        "weights": [name] if elsewhere else list_models(f"{name.partition('.')[0]}.*", pretrained=True),
         "num_classes": paper.num_classes if paper else default.num_classes,
         "measured": figures.to_dict(),
         "paper": of_paper,

@@ -96,6 +96,9 @@ def _check(found: Any, where: str, least: int, count: int | None) -> None:
         value = found.get(key)
         if not _is_number(value) and (value is not None or (key == "accuracy" and rows)):
             raise CheckpointError(f"{where}[{key!r}] must be a number, got {value!r}.")
+        most, wanted = (math.inf, "0 or more") if key == "nll" else (100, "0 to 100 %")
+        if value is not None and not 0 <= value <= most:
+            raise CheckpointError(f"{where}[{key!r}] must be {wanted}, got {value}.")
     for key in ("classes", "outputs_left_out"):
         names = found.get(key)
         if names is not None and not _are_names(names):
@@ -111,6 +114,12 @@ def _check(found: Any, where: str, least: int, count: int | None) -> None:
     if confusion is not None and not _is_square(confusion, count):
         size = f"{count} rows of {count}" if count is not None else "as many rows as columns of"
         raise CheckpointError(f"{where}['confusion'] must have {size} counts, true class down, got {confusion!r}.")
+    if confusion and (total := sum(map(sum, confusion))) and found.get("accuracy") is not None:
+        accuracy = 100 * sum(row[i] for i, row in enumerate(confusion)) / total
+        if abs(accuracy - found["accuracy"]) > 0.1:
+            raise CheckpointError(
+                f"{where}['accuracy'] is {found['accuracy']}, but its confusion matrix says {accuracy:.2f}."
+            )
 
 
 def _length(found: Mapping[str, Any]) -> int | None:

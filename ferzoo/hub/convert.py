@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -21,16 +22,19 @@ __all__ = ["convert", "read_state_dict"]
 
 #: Keys under which training scripts put the state dict.
 _WRAPPERS = ("model_state_dict", "state_dict", "model", "net", "ema")
+#: What data-parallel training and torch.compile put before every name.
+_PREFIXES = re.compile(r"^(?:module\.|_orig_mod\.)+")
 
 
 def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
-    """Tensors by name of a `.pth` or `.safetensors`; the prefix ``module.`` is taken off.
+    """Tensors by name of a `.pth` or `.safetensors`; the prefixes ``module.`` and ``_orig_mod.`` are taken off.
 
     Args:
         path: A bare state dict, or one under ``model_state_dict``, ``state_dict``, ``model`` or ``net``.
 
     Raises:
-        CheckpointError: If the file is missing, damaged, holds a pickled module, or holds no tensors.
+        CheckpointError: If the file is missing, damaged, or holds a pickled module, no tensors, or values that are not
+            finite.
     """
     path = Path(path)
     if not path.is_file():
@@ -55,7 +59,11 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
             f"{'not tensors: ' + ', '.join(map(repr, other[:5])) if other else 'it is empty'}. "
             f"A state dict is looked for at the top and under {', '.join(_WRAPPERS)}."
         )
-    return {str(name).removeprefix("module."): tensor for name, tensor in content.items()}
+    tensors = {_PREFIXES.sub("", str(name)): tensor for name, tensor in content.items()}
+    broken = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    if broken:
+        raise CheckpointError(f"{path} holds values that are not finite in {', '.join(broken[:5])}: it is of no use.")
+    return tensors
 
 
 def _unpickle(path: Path) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..errors import UnknownNameError, WeightsNotFoundError
+from ..errors import CheckpointError, UnknownNameError, WeightsCorruptError, WeightsNotFoundError
 from ..registry.config import read_config
 from ..registry.factory import list_models
 from ..registry.folder import checked_weights
@@ -39,7 +39,8 @@ def pull(
     Raises:
         UnknownNameError: If there is no such model; names the nearest.
         WeightsNotFoundError: If there are no such weights; says what was tried.
-        WeightsCorruptError: If a file is damaged, or is another version than this ferzoo describes.
+        WeightsCorruptError: If a file is damaged, or is another version than this ferzoo describes; the others of the
+            folder are fetched before that.
         CheckpointError: If the folder is the cache itself.
     """
     folder = None if source is None else Path(source).expanduser()
@@ -53,7 +54,8 @@ def pull(
         if not wanted:
             what = "has no NAME.TAG.safetensors with NAME.TAG.json beside it" if folder.is_dir() else "is no folder"
             raise WeightsNotFoundError(f"{folder} {what}: there is nothing to fetch.")
-    rows = []
+    rows: list[dict[str, Any]] = []
+    refused: list[CheckpointError] = []
     for name in [name if is_hub_name(name) else _with_tag(name, folder) for name in wanted]:
         if is_hub_name(name):
             if folder is not None:
@@ -65,8 +67,17 @@ def pull(
             architecture, _, tag = name.partition(".")
             path = resolve(architecture, tag or None, cache_dir).path
         else:
-            path = copy_to_cache(name, folder, cache_dir)
+            try:
+                path = copy_to_cache(name, folder, cache_dir)
+            except (WeightsCorruptError, WeightsNotFoundError) as error:
+                if len(wanted) == 1:
+                    raise
+                refused.append(error)
+                continue
         rows.append({"name": name, "file": str(path), "megabytes": round(path.stat().st_size / 1e6, 2)})
+    if refused:
+        kept = f" These were fetched: {', '.join(row['name'] for row in rows)}." if rows else ""
+        raise type(refused[0])(f"{' '.join(map(str, refused))}{kept}") from refused[0]
     return rows
 
 

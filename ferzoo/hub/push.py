@@ -20,6 +20,7 @@ from ..weights.repository import fetch, fetch_file
 from .client import patiently, refusals, repository
 from .facts import Facts, checkpoint_of, facts_of
 from .folder import Published, write_folder
+from .same import compare
 from .there import allowed
 
 __all__ = ["Pushed", "push_to_hub"]

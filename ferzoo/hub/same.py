@@ -61,7 +61,7 @@ def compare_outputs(again: nn.Module, model: nn.Module, size: tuple[int, ...]) -
     try:
         found = _output(copy.deepcopy(again), x)
     except (RuntimeError, ValueError, AssertionError) as error:
-        raise CheckpointError(f"The network read back does not take what the network takes: {error} {_ADVICE}") from error
+        raise CheckpointError(f"The network read back does not take what the first takes: {error} {_ADVICE}") from error
     if not isinstance(wanted, torch.Tensor) or not isinstance(found, torch.Tensor):
         return
     if wanted.shape != found.shape:

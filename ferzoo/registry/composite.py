@@ -158,6 +158,8 @@ def _build(term: Term, num_classes: int | None, feat_dim: int | Mapping[str, int
     if isinstance(feat_dim, Mapping) and outputs_taken(loss)[0] != taken:
         # A function does not say what the loss takes that it returns.
         loss = _make(term, make, num_classes, feat_dim.get(outputs_taken(loss)[0]))
+    if not isinstance(loss, nn.Module):
+        raise LossError(f"The loss {term.name!r} must be an nn.Module, its function returns {type(loss).__name__}.")
     return loss
 
 
@@ -243,6 +245,10 @@ class CompositeLoss(nn.Module):
                 raise
             except ValueError as error:  # a plugin's own
                 raise LossError(f"The loss {term.name!r}: {error}") from error
+            if not isinstance(value, torch.Tensor) or value.numel() != 1:
+                got = f"shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else type(value).__name__
+                raise LossError(f"The loss {term.name!r} must return one number in a tensor, got {got}.")
+            value = value.reshape(())
             self.last[name] = value.detach()
             total = total + term.weight * value
         return total

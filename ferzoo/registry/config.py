@@ -157,7 +157,7 @@ def _is_text(value: Any) -> bool:
 _KINDS: dict[str, tuple[str, Any]] = {
     "mean": ("a list of numbers", lambda v: v and _are(v, _is_number)),
     "std": ("a list of numbers above 0", lambda v: v and _are(v, lambda x: _is_number(x) and x > 0)),
-    "crop_pct": ("a number above 0", lambda v: _is_number(v) and v > 0),
+    "crop_pct": ("a number from 0.05 to 20", lambda v: _is_number(v) and 0.05 <= v <= 20),
     "label_names": ("a list of names", lambda v: _are(v, _is_text)),
     "label_offset": ("0 or more", lambda v: _is_size(v, 0, MOST_CLASSES)),
     **dict.fromkeys(("first_conv", "classifier"), ("a name or names", lambda v: _is_text(v) or _are(v, _is_text))),
@@ -169,6 +169,8 @@ def _check_kinds(path: Path, cfg: Mapping[str, Any], extra: Mapping[str, Any]) -
     for key, (words, fits) in _KINDS.items():
         if cfg.get(key) is not None and not fits(cfg[key]):
             raise CheckpointError(f"{path}: {key} must be {words}, got {_short(cfg[key])}.")
+    if not isinstance(grey := extra.get("grayscale", False), bool):
+        raise CheckpointError(f"{path}: ferzoo.grayscale must be true or false, got {_short(grey)}.")
     sha256 = extra.get("sha256")
     if sha256 is not None and not (_is_text(sha256) and re.fullmatch("[0-9a-fA-F]{64}", sha256)):
         raise CheckpointError(f"{path}: ferzoo.sha256 must be 64 hexadecimal digits, got {_short(sha256)}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 import warnings
@@ -106,8 +107,13 @@ def load(entry: Entry) -> ModuleType:
     """
     if entry.module not in _errors:
         try:
-            return importlib.import_module(entry.module)
-        except (Exception, SystemExit) as error:  # a plugin may do anything when it is imported
+            if entry.distribution == "ferzoo":
+                return importlib.import_module(entry.module)
+            with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no output of a command
+                return importlib.import_module(entry.module)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plugin may do anything when it is imported
             _errors[entry.module] = error
     cause = _errors[entry.module]
     note_broken(entry, f"{type(cause).__name__}: {cause}")

@@ -126,7 +126,8 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
     source, _, rest = name.partition(":")
     if rest and source.lower() == "local-dir":
         return create_from_folder(Path(rest).expanduser(), pretrained=pretrained, **kwargs)
-    if source.lower() == "timm":
+    of_timm = source.lower() == "timm"
+    if of_timm:
         name = rest
     if ":" in name:
         raise UnknownNameError("source", source, (), "Names are NAME, timm:NAME, hf-hub:ORG/REPO or local-dir:FOLDER.")
@@ -134,7 +135,7 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
     if hint := hub_hint(name):
         raise UnknownNameError("model", name, (), hint)
     architecture, _, tag = name.partition(".")
-    known = ep.entries("model")
+    known = {} if of_timm else ep.entries("model")
     if architecture in known:
         load_model(ep.find("model", architecture))
     elif not timm.is_model(architecture):

@@ -182,9 +182,11 @@ def _import(config: FolderConfig, origin: str) -> None:
     import timm
 
     known = ep.entries("model")
+    if timm.is_model(config.architecture):  # timm's own, or one that is imported
+        return
     if config.architecture in known:
         load_model(ep.find("model", config.architecture))
-    elif not timm.is_model(config.architecture):
+    else:
         package = config.ferzoo.get("package")
         name = package.get("name") if isinstance(package, dict) else None
         hint = f"The {CONFIG} of {origin} asks for it."

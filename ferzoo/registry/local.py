@@ -6,6 +6,7 @@ from typing import Any
 
 from ..errors import CheckpointError
 from ..weights.folders import Weights
+from ..weights.safe import refuse_damaged
 from .config import check_cfg
 
 __all__ = ["OWN_CFGS", "local_cfg"]
@@ -35,7 +36,7 @@ def local_cfg(architecture: str, tag: str, weights: Weights) -> dict[str, Any]:
     facts = weights.facts or weights.path
     cfg = {key: list(value) if isinstance(value, tuple) else value for key, value in {**cfg, **weights.cfg}.items()}
     cfg.update(architecture=architecture, tag=tag)
-    check_cfg(facts, cfg, {}, {})
+    check_cfg(facts, cfg, {}, {key: value for key, value in weights.ferzoo.items() if key == "grayscale"})
     stated, held = weights.cfg.get("num_classes"), _classes_in(weights, cfg.get("classifier"))
     if None not in (stated, held) and stated != held:
         raise CheckpointError(f"{facts} states num_classes {stated}, but the classifier in {weights.path} has {held}.")
@@ -53,11 +54,9 @@ def local_cfg(architecture: str, tag: str, weights: Weights) -> dict[str, Any]:
 
 def _classes_in(weights: Weights, classifier: Any) -> int | None:
     """Rows of the classifier in a file of weights; None where it has none of that name."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
+    refuse_damaged(weights.path)
     name = f"{classifier[0] if isinstance(classifier, list) and classifier else classifier}.weight"
-    try:
-        with safe_open(weights.path, "np") as file:
-            return int(file.get_slice(name).get_shape()[0]) if name in file.keys() else None  # noqa: SIM118
-    except SafetensorError as error:
-        raise CheckpointError(f"{weights.path} is no safetensors file: {error}") from error
+    with safe_open(weights.path, "np") as file:
+        return int(file.get_slice(name).get_shape()[0]) if name in file.keys() else None  # noqa: SIM118

@@ -65,7 +65,9 @@ def try_sizes(recipe: Recipe, model: Any, cfg: dict[str, Any]) -> None:
     Raises:
         RecipeError: If the network does not take a size, or gives no logits; says which.
     """
-    like, logits = next(model.parameters()), (2, cfg["num_classes"])
+    like, logits = next(model.parameters(), None), (2, cfg["num_classes"])
+    if like is None:
+        raise RecipeError(f"{recipe.model} has no parameters: there is nothing to train.")
     model.eval()
     for size in sorted(set(recipe.sizes.values())):
         try:

@@ -162,6 +162,9 @@ class Objective:
 
         Returns:
             The loss before the step, detached, or what was not finite; `loss.last` holds its terms.
+
+        Raises:
+            LossError: If the loss has no gradient.
         """
         self.optimizer.zero_grad()
         if self.center_optimizer:
@@ -170,6 +173,8 @@ class Objective:
         loss = self(images, targets, taught)
         if not torch.isfinite(loss):
             return loss.detach()
+        if not loss.requires_grad:
+            raise LossError(f"The loss {self.recipe.loss} has no gradient: it is constant, or detaches what it takes.")
         loss.backward()
         if self.sam:
             terms, logits = self.loss.last, self.logits

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -150,6 +151,8 @@ def _look_in(folder: Path, name: str, prefix: str) -> Weights | str:
     try:
         content = json.loads(facts.read_text(encoding="utf-8"))
         sha256, cfg, extra = str(content["sha256"]), dict(content["cfg"]), dict(content.get("ferzoo") or {})
+        if not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+            raise ValueError(f"sha256 must be 64 hexadecimal digits, got {sha256[:70]!r}")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsNotFoundError(
             f'{facts} must be JSON with "sha256" and "cfg": {type(error).__name__}: {error}'
@@ -197,6 +200,9 @@ def copy_to_cache(name: str, source: Path, cache_dir: str | os.PathLike[str] | N
     facts = target.with_suffix(".json")
     folder.mkdir(parents=True, exist_ok=True)
     with WeakFileLock(_lock_of(folder, name)):
+        for left in folder.iterdir():  # by a process that was killed
+            if left.is_dir() and re.fullmatch(rf"\.{re.escape(name)}\.[a-z0-9_]{{8}}", left.name):
+                shutil.rmtree(left, ignore_errors=True)
         same = target.is_file() and sha256_of(target) == sha256.lower()
         if same and facts.is_file() and facts.read_text(encoding="utf-8") == text:
             return target

@@ -55,7 +55,9 @@ def split_name(name: str) -> tuple[str, str | None]:
     Raises:
         WeightsNotFoundError: If it is no such name.
     """
-    repo, _, revision = _PREFIX.sub("", name, count=1).partition("@")
+    repo, at, revision = _PREFIX.sub("", name, count=1).partition("@")
+    if at and not revision:
+        raise WeightsNotFoundError(f"{name!r} names no revision after the @: name one, or leave the @ out.")
     if not re.fullmatch(f"(?:{_WORD}/)?{_WORD}", repo, re.ASCII) or ".." in repo or "@" in revision:
         raise WeightsNotFoundError(
             f"{name!r} is no name of a Hub repository: write hf-hub:ORG/REPO or ORG/REPO@REVISION."

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import CheckpointError
 
-__all__ = ["refuse_pickle", "refuse_pickled_sources"]
+__all__ = ["refuse_damaged", "refuse_pickle", "refuse_pickled_sources"]
 
 
 def refuse_pickle(path: str | os.PathLike[str]) -> None:
@@ -24,14 +24,31 @@ def refuse_pickle(path: str | os.PathLike[str]) -> None:
         )
 
 
+def refuse_damaged(path: str | os.PathLike[str]) -> None:
+    """Let a whole safetensors file pass.
+
+    Raises:
+        CheckpointError: If there is no such file, or it is cut off or no safetensors.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(os.fspath(path), "np"):
+            return
+    except (OSError, SafetensorError) as error:
+        why = "there is no such file" if isinstance(error, FileNotFoundError) else f"it is damaged: {error}"
+        raise CheckpointError(f"{os.fspath(path)} cannot be loaded: {why}.") from error
+
+
 def refuse_pickled_sources(kwargs: Mapping[str, Any]) -> None:
     """Look at every argument of timm's `create_model` that names a file of weights.
 
     Raises:
-        CheckpointError: If one is no `.safetensors`.
+        CheckpointError: If one is no `.safetensors`, or the `checkpoint_path` is missing or damaged.
     """
     if kwargs.get("checkpoint_path"):
         refuse_pickle(kwargs["checkpoint_path"])
+        refuse_damaged(kwargs["checkpoint_path"])
     # The overlay's file takes the place of the cfg's.
     for key in ("pretrained_cfg_overlay", "pretrained_cfg"):
         cfg = kwargs.get(key)

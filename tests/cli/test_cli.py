@@ -10,6 +10,8 @@ import torch
 
 import ferzoo
 from ferzoo.cli.main import COMMANDS, main
+from ferzoo.hub.facts import Facts
+from ferzoo.hub.folder import write_folder
 
 
 def test_no_command_explains_all(capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,6 +68,17 @@ def test_info_puts_the_paper_beside_the_measured(capsys: pytest.CaptureFixture[s
     assert "2,676,147" in shown
     assert "397,350,000" in shown
     assert "-0.81 %" in shown
+
+
+def test_info_means_the_registered_name_and_knows_its_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_folder(ferzoo.create_model("lanmsff", num_classes=3), Facts("lanmsff"), tmp_path / "lanmsff", "me/x")
+    for name, classes, weights in (("lanmsff", 8, "lanmsff.fer2013"), ("./lanmsff", 3, "./lanmsff")):
+        assert main(["info", name, "--json"]) == 0
+        result = json.loads(capsys.readouterr().out)
+        assert result["num_classes"] == classes and weights in result["weights"]
 
 
 def test_plugins_lists_every_name(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,7 +27,7 @@ RESULT = {"rows": 20, "accuracy": 50.0}
         {"classes": ["a", "b"]},
         {"classes": ["a", "b", "x"]},
         {"classes": ["a", "b"], "outputs_left_out": ["x"]},
-        {"confusion": [[1, 0], [0, 1]]},
+        {"confusion": [[1, 1], [0, 0]]},
     ],
 )
 def test_figures_of_other_classes_are_refused(found: dict[str, Any]) -> None:
@@ -61,6 +61,9 @@ def test_figures_of_the_same_classes_are_taken(names: Any, found: dict[str, Any]
         ({"test": {"rows": 3}}, r"\['accuracy'\] must be a number, got None"),
         ({"test": {**RESULT, "nll": "low"}}, r"\['nll'\] must be a number"),
         ({"test": {**RESULT, "macro_f1": math.nan}}, r"\['test'\]\['macro_f1'\] must be a finite number"),
+        ({"test": {**RESULT, "accuracy": 250}}, r"\['accuracy'\] must be 0 to 100 %, got 250"),
+        ({"test": {**RESULT, "nll": -1}}, r"\['nll'\] must be 0 or more, got -1"),
+        ({"test": {**RESULT, "accuracy": 99.9, "confusion": [[1, 2], [3, 4]]}}, "its confusion matrix says 50.00"),
         ({"test": {**RESULT, "note": {1, 2}}}, r"\['note'\] must be a number, a text"),
         ({"test": {**RESULT, "classes": ["a", "a"]}}, r"\['classes'\]"),
         ({"test": {**RESULT, "recall": ["high"]}}, r"\['recall'\]"),
@@ -79,10 +82,11 @@ def test_what_is_no_evaluation_is_refused(metrics: dict[str, Any], message: str)
 
 
 def test_unknown_figures_and_numpys_numbers_are_taken(tmp_path: Path) -> None:
-    found = {"rows": np.int64(20), "accuracy": np.float32(62.5), "macro_f1": None, "confusion": np.eye(3, dtype=int)}
+    confusion = np.array([[5, 0, 0], [0, 0, 3], [0, 0, 0]])
+    found = {"rows": np.int64(8), "accuracy": np.float32(62.5), "macro_f1": None, "confusion": confusion}
     metrics = checked_metrics({"test": {**found, "unseen": {"rows": 0, "accuracy": 0.0}}})
     assert checked_metrics({"test": {**found, "unseen": {"rows": 0, "accuracy": None}}})["test"]["unseen"]["rows"] == 0
-    assert metrics["test"]["confusion"] == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    assert metrics["test"]["confusion"] == confusion.tolist()
     written(named(("a", "b", "c")), tmp_path, {"metrics": {"test": found}})
     assert config(tmp_path)["ferzoo"]["metrics"]["test"]["accuracy"] == 62.5
     assert [r.metric_type for r in card(tmp_path).data.eval_results] == ["accuracy"]

@@ -28,6 +28,8 @@ WRAPS = {
     "model_state_dict": lambda s: {"model_state_dict": s, "epoch": 3},
     "state_dict": lambda s: {"state_dict": s, "best_acc": 0.9},
     "parallel": lambda s: {"state_dict": {f"module.{k}": v for k, v in s.items()}},
+    "compiled": lambda s: {f"_orig_mod.{k}": v for k, v in s.items()},
+    "compiled in parallel": lambda s: {f"module._orig_mod.{k}": v for k, v in s.items()},
 }
 
 
@@ -45,6 +47,15 @@ def test_every_wrapping(wrap: str, num_classes: int, tmp_path: Path) -> None:
     x = torch.randn(1, 1, 64, 64)
     with torch.no_grad():
         assert torch.equal(loaded.eval()(x), model.eval()(x))
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    state = ferzoo.create_model("lanmsff").state_dict()
+    state["head.bias"][2] = float("nan")
+    torch.save(state, tmp_path / "in.pth")
+    with pytest.raises(CheckpointError, match="values that are not finite in head.bias"):
+        convert(tmp_path / "in.pth", tmp_path / "out.safetensors", "lanmsff")
+    assert not (tmp_path / "out.safetensors").exists()
 
 
 def test_embedding_networks_have_no_classes(tmp_path: Path) -> None:

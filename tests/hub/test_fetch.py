@@ -116,6 +116,7 @@ def gated(hub: Hub) -> None:
         (None, "", "hf-hub:../../etc/passwd", "is no name of a Hub repository"),
         (None, "", "hf-hub:a/b/c", "is no name of a Hub repository"),
         (None, "", "hf-hub:", "is no name of a Hub repository"),
+        (None, "", "hf-hub:someone/lanmsff@", "names no revision after the @"),
     ],
 )
 def test_what_cannot_be_read_is_said(

@@ -65,6 +65,21 @@ def test_without_a_name_all_of_the_folder(source: Path, cache: Path, capsys: pyt
     assert MINE in capsys.readouterr().out
 
 
+def test_one_damaged_file_of_a_folder_leaves_the_others(source: Path, cache: Path) -> None:
+    broken = place(source, "lanmsff.broken")
+    broken.write_bytes(broken.read_bytes()[:-1])
+    with pytest.raises(WeightsCorruptError, match=f"lanmsff.broken.* These were fetched: {MINE}, mobilefacenet.mine"):
+        pull(source=source)
+    assert folders.listed(cache) == [MINE, "mobilefacenet.mine"]
+
+
+def test_what_a_killed_process_left_goes(source: Path, cache: Path) -> None:
+    for left in (f".{MINE}.abcd_123", ".lanmsff.other.abcd_123"):
+        (cache / left).mkdir(parents=True)
+    pull([MINE], source)
+    assert [path.name for path in cache.iterdir() if path.is_dir()] == [".lanmsff.other.abcd_123"]
+
+
 def test_another_cache(source: Path, cache: Path, tmp_path: Path) -> None:
     (row,) = pull(["mobilefacenet"], source, tmp_path / "elsewhere")
     assert Path(row["file"]) == tmp_path / "elsewhere" / "ferzoo" / "mobilefacenet.mine.safetensors"

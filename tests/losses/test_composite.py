@@ -259,6 +259,34 @@ def test_a_plugin_s_loss_without_takes_gets_the_logits(
     torch.testing.assert_close(loss.last["plain"], outputs["logits"].square().mean())
 
 
+class Returns(nn.Module):
+    """A plugin's loss that returns what no loss is."""
+
+    def __init__(self, what: str = "") -> None:
+        super().__init__()
+        self.what = what
+
+    def forward(self, logits: torch.Tensor, target: torch.Tensor) -> Any:
+        return {"vector": logits.mean(1), "tuple": (logits.mean(),), "float": 0.5}[self.what]
+
+
+@pytest.mark.parametrize(
+    ("what", "got"), [("vector", r"shape \(\d+,\)"), ("tuple", "tuple"), ("float", "float")], ids=str
+)
+def test_a_plugin_s_loss_returns_one_number(
+    outputs: dict[str, torch.Tensor], labels: torch.Tensor, register: Any, what: str, got: str
+) -> None:
+    register("returns", Returns)
+    with pytest.raises(LossError, match=f"The loss 'returns' must return one number in a tensor, got {got}"):
+        make(f"returns(what='{what}') + ce")(outputs, labels)
+
+
+def test_a_plugin_s_function_returns_a_module(register: Any) -> None:
+    register("function", lambda: 3)
+    with pytest.raises(LossError, match="The loss 'function' must be an nn.Module, its function returns int"):
+        make("function + ce")
+
+
 def test_a_plugin_s_own_error_names_the_loss(
     outputs: dict[str, torch.Tensor], labels: torch.Tensor, register: Any
 ) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import numpy
 import pytest
+import timm
 import torch
 
 import ferzoo
 from ferzoo.errors import CheckpointError, InputSizeError
+from ferzoo.hub.facts import Facts
+from ferzoo.hub.folder import write_folder
 from ferzoo.testing import check_model
 from ferzoo.testing.graphs import GRAPH_CHECKS
 
@@ -195,3 +199,17 @@ def test_an_input_size_that_is_none_is_named(img_size: Any) -> None:
 def test_numbers_of_numpy_are_numbers() -> None:
     model = ferzoo.create_model("lanmsff", num_classes=numpy.int64(5))
     assert type(model.num_classes) is int and model.num_classes == 5
+
+
+def test_timms_way_to_a_folder_takes_ferzoos(tmp_path: Path) -> None:
+    folder = write_folder(
+        ferzoo.create_model("lanmsff", num_classes=3), Facts("lanmsff"), tmp_path / "a", "me/x"
+    ).folder
+    ferzoo.load_plugins()
+    loaded, fresh = (timm.create_model(f"local-dir:{folder}", pretrained=pretrained) for pretrained in (True, False))
+    written = ferzoo.create_model(f"local-dir:{folder}", pretrained=True).state_dict()
+    assert all(torch.equal(tensor, written[name]) for name, tensor in loaded.state_dict().items())
+    assert loaded.num_classes == fresh.num_classes == 3 and not torch.equal(fresh.head.weight, written["head.weight"])
+    (folder / "model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(CheckpointError, match="model.safetensors is damaged"):
+        timm.create_model(f"local-dir:{folder}", pretrained=True)

@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from ferzoo.errors import PluginConflictError, PluginLoadError, PluginWarning, RegistrationError, UnknownNameError
+import ferzoo
+from ferzoo.errors import (
+    FerzooError,
+    PluginConflictError,
+    PluginLoadError,
+    PluginWarning,
+    RegistrationError,
+    UnknownNameError,
+)
 from ferzoo.registry import entry_points as ep
 from ferzoo.registry.factory import create_block, list_blocks, list_plugins, load_plugins
 
@@ -109,6 +117,27 @@ def test_an_interrupt_is_no_fault_of_the_plugin(make_distribution: Any) -> None:
     make_distribution("ep-stop", {"blocks": {"ep_gate": "ep_stop"}}, {"ep_stop": "raise KeyboardInterrupt\n"})
     with pytest.raises(KeyboardInterrupt):
         create_block("ep_gate")
+
+
+def test_no_other_error_of_a_plugin_stops_the_rest(make_distribution: Any) -> None:
+    source = "class Panic(BaseException): pass\nraise Panic('no luck')\n"
+    make_distribution("ep-panic", {"blocks": {"ep_gate": "ep_panic"}}, {"ep_panic": source})
+    with pytest.raises(PluginLoadError, match="Panic: no luck"):
+        create_block("ep_gate")
+    assert [p.error for p in list_plugins() if p.name == "ep_gate"] == ["Panic: no luck"]
+
+
+def test_what_a_plugin_prints_is_no_output(make_distribution: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    make_distribution("ep-loud", {"blocks": {"ep_gate": "ep_loud"}}, {"ep_loud": "print('HELLO')\n" + block("EpGate")})
+    create_block("ep_gate")
+    assert capsys.readouterr() == ("", "HELLO\n")
+
+
+def test_timms_own_network_is_timms_whoever_claims_its_name(make_distribution: Any) -> None:
+    make_distribution("ep-twice", {"models": {"test_resnet": "ep_twice"}}, {"ep_twice": ""})
+    assert type(ferzoo.create_model("timm:test_resnet", num_classes=3)).__name__ == "ResNet"
+    with pytest.raises(FerzooError):
+        ferzoo.create_model("test_resnet")
 
 
 def test_what_a_failed_module_registered_is_free_again(make_distribution: Any) -> None:

@@ -90,6 +90,63 @@ def test_the_cfg_of_the_json_sets_the_class_count(tensors: dict[str, Tensors], s
 
 
 @pytest.mark.parametrize("name", NETWORKS)
+def test_what_the_json_does_not_say_is_the_papers(name: str, tensors: dict[str, Tensors], save: Save) -> None:
+    width = tensors[name]["head.weight"].shape[1]
+    save(f"{name}.five", {**tensors[name], "head.weight": torch.ones(5, width), "head.bias": torch.ones(5)})
+    found, fresh = ferzoo.create_model(f"{name}.five", pretrained=True), ferzoo.create_model(name)
+    assert found.num_classes == 5
+    assert found.pretrained_cfg["input_size"] == fresh.pretrained_cfg["input_size"] in ((3, 112, 112), (1, 64, 64))
+
+
+@pytest.mark.parametrize(
+    ("cfg", "message"),
+    [
+        ({"num_classes": 7}, "states num_classes 7, but the classifier in .*safetensors has 8"),
+        ({"num_classes": "8"}, "num_classes must be 0 to 100,000, got"),
+        ({"input_size": [3, 48]}, r"input_size must be \[channels, height, width\], got \[3, 48\]"),
+        ({"input_size": [3, 100000, 100000]}, "input_size and img_size must be 1 to 4,096"),
+        ({"mean": "x"}, "mean must be a list of numbers, got 'x'"),
+        ({"crop_pct": -1}, "crop_pct must be a number from 0.05 to 20, got -1"),
+        ({"label_names": ["a", "b"]}, "has 2 label_names for 8 classes"),
+        ({"no_field": 1}, "is not timm's: .*no_field"),
+    ],
+)
+def test_a_wrong_fact_in_the_json_is_named(
+    cfg: dict[str, Any], message: str, tensors: dict[str, Tensors], save: Save
+) -> None:
+    save("lanmsff.mine", tensors["lanmsff"], cfg)
+    with pytest.raises(CheckpointError, match=message):
+        ferzoo.create_model("lanmsff.mine", pretrained=True)
+
+
+def test_the_json_of_a_known_checkpoint_counts(tensors: dict[str, Tensors], save: Save) -> None:
+    path = save("lfnsb_fast.ferplus", ferzoo.create_model("lfnsb_fast", num_classes=3).state_dict(), {"num_classes": 3})
+    model = ferzoo.create_model("lfnsb_fast", pretrained=True)
+    assert (model.num_classes, model.pretrained_cfg["file"], model.pretrained_cfg["tag"]) == (3, str(path), "ferplus")
+
+
+@pytest.mark.parametrize(("wrong", "message"), [(b"", "it is damaged"), (None, "there is no such file")])
+def test_a_checkpoint_path_that_cannot_be_read(wrong: bytes | None, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    if wrong is not None:
+        path.write_bytes(wrong)
+    with pytest.raises(CheckpointError, match=f"x.safetensors cannot be loaded: {message}"):
+        ferzoo.create_model("lanmsff", checkpoint_path=path)
+
+
+def test_a_damaged_file_whose_hash_is_stated(save: Save, tensors: dict[str, Tensors]) -> None:
+    path = save("lanmsff.mine", tensors["lanmsff"])
+    path.write_bytes(path.read_bytes()[:1000])
+    facts = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "cfg": {}}
+    path.with_suffix(".json").write_text(json.dumps(facts))
+    with pytest.raises(CheckpointError, match="lanmsff.mine.safetensors cannot be loaded: it is damaged"):
+        ferzoo.create_model("lanmsff.mine", pretrained=True)
+    path.with_suffix(".json").write_text(json.dumps({**facts, "sha256": None}))
+    with pytest.raises(CheckpointError, match="sha256 must be 64 hexadecimal digits, got 'None'"):
+        ferzoo.create_model("lanmsff.mine", pretrained=True)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
 def test_plain_timm_loads_it_too(name: str, tensors: dict[str, Tensors], save: Save) -> None:
     ferzoo.create_model(name)
     save(f"{name}.mine", tensors[name], {"num_classes": 8, "input_size": [NETWORKS[name][0], 64, 64]})

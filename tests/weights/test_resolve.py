@@ -16,7 +16,7 @@ from ferzoo.weights.folders import local_checkpoints, sha256_of
 from ferzoo.weights.resolve import resolve
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
-SOURCES = ("package", "first", "second", "pulled", "hub")
+SOURCES = ("package", "first", "second", "checkout", "pulled", "hub")
 #: Those whose file has a JSON with its facts beside it.
 OWN_FACTS = ("first", "second", "pulled")
 
@@ -40,12 +40,13 @@ def places(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> di
         "package": package / "weights" / file,
         "first": tmp_path / "first" / file,
         "second": tmp_path / "second" / file,
+        "checkout": package / "hub_configs" / "weights" / file,
         "pulled": tmp_path / "cache" / "ferzoo" / file,
         "hub": tmp_path / "cache" / "models--someone--lfnsb" / "snapshots" / REVISION / "model.safetensors",
     }
 
 
-@pytest.mark.parametrize("present", [c for n in range(1, 6) for c in itertools.combinations(SOURCES, n)], ids="-".join)
+@pytest.mark.parametrize("present", [c for n in range(1, 7) for c in itertools.combinations(SOURCES, n)], ids="-".join)
 def test_the_first_source_that_has_it_gives_it(
     places: dict[str, Path], describe: Any, tmp_path: Path, present: tuple[str, ...]
 ) -> None:
