@@ -12,7 +12,7 @@ from .common import recall, rows
 
 NO_WEIGHTS = "This version ships no trained weights."
 #: Where the weights are that are too large for the package.
-CHECKOUT = "`hub_configs/weights` of the repository, which `FERZOO_WEIGHTS` has to name"
+CHECKOUT = "`hub_configs/weights` of the repository; beside an installed package, name it in `FERZOO_WEIGHTS`"
 
 
 def checkpoints_of(name: str) -> list[Checkpoint]:

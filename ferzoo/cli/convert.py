@@ -10,7 +10,9 @@ from .table import print_json
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("source", help="the author's .pth: a state dict, bare or under model_state_dict or state_dict")
+    parser.add_argument(
+        "source", help="the author's .pth: a state dict, bare or under a key such as state_dict or model"
+    )
     parser.add_argument("target", help="the .safetensors to write")
     parser.add_argument("--model", required=True, help="the network that the weights are for")
     parser.add_argument(

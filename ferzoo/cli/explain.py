@@ -22,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photo", metavar="PHOTO", help="one image")
     parser.add_argument("--model", default="lfnsb", help="name, folder or hf-hub:org/repo (default: lfnsb)")
     parser.add_argument(
-        "--method", default="gradcam", help="gradcam (default), or a kind of attention block: coord_att, mass_att"
+        "--method",
+        default="gradcam",
+        help="gradcam (default), or a kind of attention block: coord_att, mass_att and others",
     )
     parser.add_argument("--class", dest="label", metavar="NAME", help="what Grad-CAM explains (default: the face's)")
     parser.add_argument("--layer", metavar="NAME", help="a layer, or a pattern of names in quotes (default: the last)")

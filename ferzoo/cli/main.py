@@ -12,6 +12,8 @@ from ..errors import FerzooError
 
 __all__ = ["main"]
 
+#: What a machine that only runs exported networks may lack.
+CORE = ("torch", "timm", "torchvision", "huggingface_hub", "safetensors", "fvcore", "yaml")
 #: Command to its module and the line that help shows. A module has `add_arguments(parser)` and
 #: `run(args) -> int`, and imports nothing heavy before `run`.
 COMMANDS = {
@@ -64,6 +66,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(module.run(sub.parse_intermixed_args(argv[1:])) or 0)
     except FerzooError as error:
         print(f"ferzoo {command}: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in CORE:
+            raise
+        print(
+            f"ferzoo {command}: this needs {error.name}, which a full install has: pip install ferzoo. Without it, "
+            "`ferzoo predict --model FILE.onnx` works.",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print(f"ferzoo {command}: interrupted", file=sys.stderr)

@@ -88,7 +88,7 @@ FOLDER_DATASET = Dataset(
     labels=(),
     counts={},
     layouts={
-        "FOLDER/SPLIT/CLASS/*.jpg, or FOLDER/CLASS/*.jpg as the split all": (
+        "class folders in a folder for each split, or class folders alone as the split all": (
             "FOLDER/\n  train/\n    happy/\n      anything.jpg ...\n    sad/ ...\n"
             "  validation/              or valid, val\n    happy/ ...\n    sad/ ..."
         )

@@ -30,7 +30,8 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
     """Tensors by name of a `.pth` or `.safetensors`; the prefixes ``module.`` and ``_orig_mod.`` are taken off.
 
     Args:
-        path: A bare state dict, or one under ``model_state_dict``, ``state_dict``, ``model`` or ``net``.
+        path: A bare state dict, or one under ``model_state_dict``, ``state_dict``, ``model``, ``net`` or ``ema``:
+            the first of them.
 
     Raises:
         CheckpointError: If the file is missing, damaged, or holds a pickled module, no tensors, or values that are not

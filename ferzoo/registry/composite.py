@@ -49,7 +49,11 @@ def parse_terms(spec: str | Mapping[str, Any]) -> list[Term]:
         )
     try:
         tree = ast.parse(spec.strip(), mode="eval").body
-    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+    except SyntaxError as error:
+        left = spec.strip()[max(error.offset or 1, 1) - 1 :]
+        where = f"{error.msg} at {left!r:.40}" if left else f"{error.msg} at its end"
+        raise LossError(f"The loss {spec!r} is no sum such as 'ce + 0.5*center(center_lr=0.1)': {where}.") from None
+    except (ValueError, MemoryError, RecursionError) as error:
         raise LossError(f"The loss {spec!r} is no sum such as 'ce + 0.5*center(center_lr=0.1)': {error}.") from None
     return [_from_tree(node, spec) for node in _summands(tree)]
 

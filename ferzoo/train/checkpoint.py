@@ -145,7 +145,10 @@ def check_resumable(path: Path, state: dict[str, Any], recipe: Recipe, processes
     """
     # Where it runs, where it lies and what is measured may change; what it computes may not.
     if changed := other_keys(recipe, state["recipe"], (*WHERE, "unseen")):
-        raise CheckpointError(f"{path} was started with another recipe; different: {', '.join(changed)}.")
+        raise CheckpointError(
+            f"{path} was started with another recipe; different: {', '.join(changed)}. Go "
+            "on with the recipe.json beside it, or choose another out=."
+        )
     if (count := state.get("processes", 1)) != processes:
         raise CheckpointError(
             f"{path} was started with {count} processes, not {processes}: it would not end in the same weights. Start "

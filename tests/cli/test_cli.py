@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import ferzoo
+from ferzoo.cli import list_names
 from ferzoo.cli.main import COMMANDS, main
 from ferzoo.hub.facts import Facts
 from ferzoo.hub.folder import write_folder
@@ -68,6 +69,22 @@ def test_info_puts_the_paper_beside_the_measured(capsys: pytest.CaptureFixture[s
     assert "2,676,147" in shown
     assert "397,350,000" in shown
     assert "-0.81 %" in shown
+
+
+@pytest.mark.parametrize(("lacking", "told"), [("torch", True), ("timm.models", True), ("my_plugin", False)])
+def test_what_a_machine_without_torch_lacks_is_said(
+    lacking: str, told: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(args: object) -> int:
+        raise ModuleNotFoundError(f"No module named {lacking!r}", name=lacking)
+
+    monkeypatch.setattr(list_names, "run", run)
+    if not told:
+        with pytest.raises(ModuleNotFoundError):
+            main(["list"])
+        return
+    assert main(["list"]) == 2
+    assert f"this needs {lacking}, which a full install has" in capsys.readouterr().err
 
 
 def test_info_means_the_registered_name_and_knows_its_weights(

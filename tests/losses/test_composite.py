@@ -80,6 +80,7 @@ def test_text_and_mappings_are_read(spec: Any, terms: list[Term]) -> None:
     [
         ("", "is no sum such as"),
         ("ce +", "is no sum such as"),
+        ("ce + * center", r"is no sum such as .*: invalid syntax at '\* center'"),
         ("ce; center", "is no sum such as"),
         ("ce\0", "is no sum such as"),
         ("(" * 5000 + "ce" + ")" * 5000, "is no sum such as"),
