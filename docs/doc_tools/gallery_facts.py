@@ -71,7 +71,9 @@ def facts(name: str) -> Facts:
     Args:
         name: Name of a registered network, with or without a tag.
     """
-    model: Any = ferzoo.create_model(name).eval()
+    # Without a tag it is what `create_model(name, pretrained=True)` builds, untrained.
+    tag = "" if "." in name else default_tag(name)
+    model: Any = ferzoo.create_model(f"{name}.{tag}" if tag else name).eval()
     measured = ferzoo.profile(model, latency=False)
     return Facts(
         name,
