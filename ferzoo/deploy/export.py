@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import os
-import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from torch import nn
 
 from .. import __version__
 from ..data.transforms import eval_transform
-from ..errors import FerzooError, first_line
-from ..registry.config import SOURCES
+from ..errors import CheckpointError, FerzooError, first_line
+from ..registry.channels import channels_of, with_channels
+from ..registry.config import MOST_PIXELS, SOURCES
 from ..registry.load import load_model, wants_grey
-from .formats import FORMATS, Run, check_export
+from .formats import FORMATS, Run, check_export, folder_beside
 from .fuse import fold
 from .quantize import LEAST_AGREEMENT, check_faces, quantize
 from .whole import Whole
@@ -101,8 +102,8 @@ def export(
 
     Raises:
         MissingExtraError: If a package that the format needs is not installed.
-        FerzooError: If the suffix is unknown, no file can be written there, the network cannot be exported, or the
-            file gives something else; says how much.
+        FerzooError: If the suffix is unknown, no file can be written there, the network cannot be run or exported, or
+            gives no logits, or the file gives something else; says how much.
 
     Examples:
         >>> ferzoo.export("lfnsb", "lfnsb.onnx").relative < 1e-3  # doctest: +SKIP
@@ -110,7 +111,8 @@ def export(
     """
     path = Path(path).expanduser()
     kind = check_export(model, path, format, int8 is not None)
-    calibration = None if int8 is None else list(int8)
+    pictures = [face.convert("RGB") for face in (Image.open(FACE), *faces)]
+    calibration = None if int8 is None else [face.convert("RGB") for face in int8]
     if calibration is not None:
         check_faces(len(calibration))
     network: Any = model if isinstance(model, nn.Module) else load_model(model)
@@ -124,35 +126,34 @@ def export(
         raise FerzooError(
             f"The network's pretrained_cfg names {len(names)} of its {classes} classes: set label_names, then export."
         )
-    if size:
+    cfg = with_channels(cfg, channels_of(network, cfg))
+    if size is not None:
+        if not isinstance(size, int) or not 1 <= size <= MOST_PIXELS:
+            raise FerzooError(f"size is height and width in pixels, 1 to {MOST_PIXELS:,}; got {size!r:.60}.")
         cfg["input_size"] = (cfg["input_size"][0], size, size)
     facts = _facts(network, cfg, preprocess, softmax)
     options = (cfg, facts["ferzoo"]["grayscale"], preprocess, softmax)
     eager = Whole(copy.deepcopy(network).cpu().float(), *options).eval()
     whole = Whole((FORMATS[kind].fuse if rewrite else fold)(eager.model), *options).eval()
-    batches = list(_batches(whole, cfg, [Image.open(FACE), *faces]))
-    with torch.no_grad():
-        expected = [eager(x) for x in batches]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as temporary:
+    batches, expected = _expected(eager, cfg, pictures, facts)
+    with folder_beside(path) as temporary:
         # The writers know lower-case suffixes alone.
-        file = Path(temporary) / f"{path.stem}{FORMATS[kind].suffix}"
-        try:
-            FORMATS[kind].write(whole, batches[0], file, facts)
-        except FerzooError:
-            raise
-        except Exception as error:  # each exporter has its own errors
-            what = f"{facts['architecture']} cannot be exported to {kind}"
-            raise FerzooError(f"{what}: {first_line(error)}") from error
+        file = temporary / f"{path.stem}{FORMATS[kind].suffix}"
         load = FORMATS[kind].load
-        agreement = _to_int8(file, load, list(_real(whole, cfg, calibration))) if calibration else None
-        difference, relative = _compare(load(file), batches, expected)
+        with _told(f"{facts['architecture']} cannot be exported to {kind}", folder=temporary):
+            FORMATS[kind].write(whole, batches[0], file, facts)
+        every = (
+            f"The {kind} file does not run on every batch, as where a network's code depends on how many faces it is"
+        )
+        with _told(every, folder=temporary):
+            agreement = _to_int8(file, load, list(_real(whole, cfg, calibration))) if calibration else None
+            difference, relative = _compare(load(file), batches, expected)
         if agreement is None and not relative <= LIMIT:
             raise FerzooError(
                 f"The {kind} file gives other outputs than the network: they differ by {relative:.2g} of the largest, "
                 f"more than {LIMIT:g}. Nothing was written."
             )
-        written = sorted(Path(temporary).iterdir(), key=lambda p: p.suffix != ".bin")
+        written = sorted(temporary.iterdir(), key=lambda p: p.suffix != ".bin")
         size_bytes = sum(p.stat().st_size for p in written)
         for each in written:  # an OpenVINO file comes after its weights
             each.replace(path if each == file else path.with_name(each.name))
@@ -185,6 +186,53 @@ def _facts(network: Any, cfg: dict[str, Any], preprocess: bool, softmax: bool) -
     }
 
 
+@contextmanager
+def _told(what: str, hint: str = "Nothing was written.", folder: Path | None = None) -> Iterator[None]:
+    """Errors of networks, exporters and runtimes, of which each has its own, as one of ferzoo.
+
+    Args:
+        what: What cannot be done.
+        hint: What to do.
+        folder: Where files are written, whose names say nothing later on; errors of the system there stay as they are.
+    """
+    try:
+        yield
+    except Exception as error:
+        known = isinstance(error, FerzooError) and not isinstance(error, CheckpointError)
+        if known or (folder and isinstance(error, OSError) and _is_of(error, folder)):
+            raise
+        said = first_line(error).replace(f"{folder}{os.sep}", "").rstrip(".:")
+        raise FerzooError(f"{what}: {said}. {hint}") from error
+
+
+def _is_of(error: OSError, folder: Path) -> bool:
+    """Whether an error is of a file in a folder; where a disk is full, it names none."""
+    return error.filename is None or folder in Path(str(error.filename)).parents
+
+
+def _expected(
+    eager: Whole, cfg: dict[str, Any], faces: list[Image.Image], facts: dict[str, Any]
+) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Batches, and what the network gives for each.
+
+    Raises:
+        FerzooError: If it cannot be run on them, or gives no logits.
+    """
+    name, classes = facts["architecture"], facts["num_classes"]
+    shape = "x".join(map(str, cfg["input_size"]))
+    hint = "Give the size in pixels that it was built for, or set input_size in its pretrained_cfg."
+    with _told(f"{name} cannot be run on faces of {shape}", hint), torch.no_grad():
+        batches = list(_batches(eager, cfg, faces))
+        logits = [eager.logits(x) for x in batches]
+    for x, y in zip(batches, logits, strict=True):
+        if not isinstance(y, torch.Tensor) or y.shape != (len(x), classes):
+            what = f"a tensor {tuple(y.shape)}" if isinstance(y, torch.Tensor) else f"a {type(y).__name__}"
+            raise FerzooError(f"{name} gives {what} for {len(x)} faces, not its logits ({len(x)}, {classes}) alone.")
+        if not y.isfinite().all():
+            raise FerzooError(f"{name} gives NaN or infinity: its weights are damaged.")
+    return batches, [y.softmax(1) for y in logits] if eager.softmax else logits
+
+
 def _batches(whole: Whole, cfg: dict[str, Any], faces: list[Image.Image]) -> Iterable[torch.Tensor]:
     """Two random batches of different length, then the real faces."""
     generator = torch.Generator().manual_seed(0)
@@ -200,11 +248,11 @@ def _real(whole: Whole, cfg: dict[str, Any], faces: list[Image.Image]) -> Iterab
     """Faces in batches, as the network takes them; pictures that need not be of one size one by one."""
     if whole.preprocess:
         for face in faces:
-            yield torch.from_numpy(np.array(face.convert("RGB")))[None]
+            yield torch.from_numpy(np.array(face))[None]
         return
     transform = eval_transform(cfg, grayscale=whole.grey)
     for start in range(0, len(faces), BATCH):
-        yield torch.stack([transform(face.convert("RGB")) for face in faces[start : start + BATCH]])
+        yield torch.stack([transform(face) for face in faces[start : start + BATCH]])
 
 
 def _to_int8(file: Path, load: Callable[[Path], Run], faces: list[torch.Tensor]) -> float:
@@ -215,7 +263,8 @@ def _to_int8(file: Path, load: Callable[[Path], Run], faces: list[torch.Tensor])
     """
     run = load(file)
     labels = [run(x).argmax(1) for x in faces]
-    quantize(file, [x.numpy() for x in faces])
+    with _told("The file cannot be quantised", folder=file.parent):
+        quantize(file, [x.numpy() for x in faces])
     run = load(file)
     same = torch.cat([run(x).argmax(1) == y for x, y in zip(faces, labels, strict=True)])
     agreement = float(same.float().mean())

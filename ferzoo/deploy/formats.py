@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +21,7 @@ from ..registry.exported import METADATA, OnnxFile, is_exported
 from .fuse import fold, fuse, fuse_for_onnxruntime, fuse_for_openvino
 from .quiet import quietly
 
-__all__ = ["FORMATS", "OPSET", "Format", "check_export", "check_target", "format_of"]
+__all__ = ["FORMATS", "OPSET", "Format", "check_export", "check_target", "folder_beside", "format_of"]
 
 #: ONNX operator set of an exported file.
 OPSET = 18
@@ -35,7 +39,8 @@ class Format:
     Attributes:
         suffix: Of its files.
         title: What it is.
-        write: Writes a network to a path, given an example batch and the facts that go with it.
+        write: Writes a network to a path, given an example batch and the facts that go with it. That the disk is full
+            is an OSError.
         load: Gives back a function from a batch to outputs.
         fuse: Makes a network fast for what will run the file.
     """
@@ -116,7 +121,10 @@ def _write_openvino(model: nn.Module, example: torch.Tensor, path: Path, facts: 
     network = openvino.convert_model(middle)
     _resize_as_pillow(network)
     network.set_rt_info(json.dumps(facts), METADATA)
-    openvino.save_model(network, path, compress_to_fp16=False)
+    try:
+        openvino.save_model(network, path, compress_to_fp16=False)
+    except RuntimeError as error:  # it has no more to say of the disk
+        raise OSError(errno.EIO, "OpenVINO's writer fails, as it does on a full disk", str(path)) from error
     middle.unlink()
 
 
@@ -142,10 +150,15 @@ def _load_openvino(path: Path) -> Run:
     return lambda x: torch.from_numpy(network(x.numpy())[0].copy())
 
 
+# On a full disk torch's writers end the process: what they write is made in memory, and written by Python.
+
+
 def _write_torchscript(model: nn.Module, example: torch.Tensor, path: Path, facts: dict[str, Any]) -> None:
     with quietly(*_EXPORTERS), torch.no_grad():
         script = torch.jit.freeze(torch.jit.trace(model, example, check_trace=False))
-        torch.jit.save(script, str(path), _extra_files={f"{METADATA}.json": json.dumps(facts)})
+        content = io.BytesIO()
+        torch.jit.save(script, content, _extra_files={f"{METADATA}.json": json.dumps(facts)})
+    path.write_bytes(content.getvalue())
 
 
 def _load_torchscript(path: Path) -> Run:
@@ -154,7 +167,9 @@ def _load_torchscript(path: Path) -> Run:
 
 
 def _write_program(model: nn.Module, example: torch.Tensor, path: Path, facts: dict[str, Any]) -> None:
-    torch.export.save(_program(model, example), str(path), extra_files={f"{METADATA}.json": json.dumps(facts)})
+    content = io.BytesIO()
+    torch.export.save(_program(model, example), content, extra_files={f"{METADATA}.json": json.dumps(facts)})
+    path.write_bytes(content.getvalue())
 
 
 def _load_program(path: Path) -> Run:
@@ -164,8 +179,10 @@ def _load_program(path: Path) -> Run:
 def _write_compiled(model: nn.Module, example: torch.Tensor, path: Path, facts: dict[str, Any]) -> None:
     from torch._inductor import aoti_compile_and_package
 
+    content = io.BytesIO()
     with quietly(*_EXPORTERS):
-        aoti_compile_and_package(_program(model, example), package_path=str(path))
+        aoti_compile_and_package(_program(model, example), package_path=content)
+    path.write_bytes(content.getvalue())
 
 
 def _load_compiled(path: Path) -> Run:
@@ -251,3 +268,20 @@ def check_target(path: Path) -> None:
         raise FerzooError(f"{path} cannot be written: {folder} is no folder. Choose another place.")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise FerzooError(f"{path} cannot be written: {folder} does not allow it. Choose another place.")
+
+
+@contextmanager
+def folder_beside(path: Path) -> Iterator[Path]:
+    """A folder to write a file in before it takes its place; it is removed again.
+
+    An OSError within is said of `path`, whichever file of the folder it names.
+
+    Raises:
+        FerzooError: If the file cannot be written, as on a full disk; says why.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
+            yield Path(folder)
+    except OSError as error:
+        raise FerzooError(f"{path} cannot be written: {error.strerror or error}. Choose another place.") from error

@@ -70,10 +70,13 @@ class Whole(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return (N, classes)."""
-        if self.preprocess:
-            x = self.prepare(x)
-        logits = self.model(x)
+        logits = self.logits(x)
         return logits.softmax(1) if self.softmax else logits
+
+    def logits(self, x: torch.Tensor) -> torch.Tensor:
+        """What the network itself gives."""
+        logits: torch.Tensor = self.model(self.prepare(x) if self.preprocess else x)
+        return logits
 
     @staticmethod
     def _edges(whole: int, part: int) -> tuple[int, int]:

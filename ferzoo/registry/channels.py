@@ -7,7 +7,9 @@ from typing import Any
 
 from torch import nn
 
-__all__ = ["channels_of"]
+from .config import for_channels
+
+__all__ = ["channels_of", "with_channels"]
 
 #: A first convolution with more inputs may be one that takes a block of pixels apart.
 _MOST_CHANNELS = 4
@@ -29,3 +31,17 @@ def channels_of(model: nn.Module, cfg: Mapping[str, Any], args: Mapping[str, Any
     convolution = dict(model.named_modules()).get(first) if isinstance(first, str) else None
     found = getattr(convolution, "in_channels", None)
     return found if isinstance(found, int) and found <= _MOST_CHANNELS else int(cfg["input_size"][0])
+
+
+def with_channels(cfg: Mapping[str, Any], channels: int) -> dict[str, Any]:
+    """A pretrained cfg for an input of this many channels: its sizes, and mean and std.
+
+    Args:
+        cfg: timm's pretrained cfg.
+        channels: Of the network's input.
+    """
+    changed: dict[str, Any] = dict(cfg)
+    for key in ("input_size", "test_input_size", "min_input_size"):
+        if cfg.get(key):
+            changed[key] = (channels, *cfg[key][1:])
+    return changed | {key: for_channels(cfg[key], channels) for key in ("mean", "std") if cfg.get(key)}

@@ -121,6 +121,16 @@ def test_a_network_of_timms(tmp_path: Path) -> None:
     assert before.keys() == after.keys() and all(torch.equal(tensor, after[key]) for key, tensor in before.items())
 
 
+@pytest.mark.parametrize("preprocess", [False, True])
+def test_a_network_of_timms_for_grey_faces(preprocess: bool, tmp_path: Path) -> None:
+    model = timm.create_model("test_efficientnet", num_classes=3, in_chans=1).eval()
+    assert model.pretrained_cfg["input_size"][0] == 3, "it is told by nobody"
+    done = ferzoo.export(model, tmp_path / "g.onnx", size=64, preprocess=preprocess)
+    file = OnnxFile(done.path)
+    assert file.cfg["input_size"] == [1, 64, 64] and len(file.cfg["mean"]) == len(file.cfg["std"]) == 1
+    assert done.input == ("RGB pictures (N, H, W, 3), uint8" if preprocess else "faces (N, 1, 64, 64), float32")
+
+
 def test_commands_take_the_file(exported: Path) -> None:
     model: Any = load_model(exported)
     original: Any = ferzoo.create_model("lanmsff", pretrained=True).eval()
@@ -194,6 +204,57 @@ def test_networks_that_cannot_be_exported(tmp_path: Path) -> None:
     with pytest.raises(FerzooError, match="names 2 of its 8 classes: set label_names"):
         ferzoo.export(odd, tmp_path / "x.onnx")
     assert not list(tmp_path.iterdir())
+
+
+class Odd(torch.nn.Module):
+    """A network whose outputs are none, or none of any batch."""
+
+    def __init__(self, forward: Any) -> None:
+        super().__init__()
+        self.convolution, self.last, self.num_classes = torch.nn.Conv2d(3, 4, 16), forward, 4
+        self.pretrained_cfg = {"input_size": (3, 16, 16), "mean": (0.5,) * 3, "std": (0.5,) * 3}
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.last(self.convolution(x).flatten(1))
+
+
+@pytest.mark.parametrize("softmax", [False, True])
+@pytest.mark.parametrize(
+    ("last", "message"),
+    [
+        (lambda x: (x, x), r"odd gives a tuple for 2 faces, not its logits \(2, 4\) alone"),
+        (lambda x: x[:, :3], r"odd gives a tensor \(2, 3\) for 2 faces, not its logits \(2, 4\) alone"),
+        (lambda x: x * float("nan"), "odd gives NaN or infinity: its weights are damaged"),
+        (lambda x: x.no_such(), "odd cannot be run on faces of 3x16x16: 'Tensor' object has no attribute 'no_such'"),
+    ],
+    ids=["two", "too few", "no numbers", "an error"],
+)
+def test_networks_that_give_no_logits(last: Any, message: str, softmax: bool, tmp_path: Path) -> None:
+    with pytest.raises(FerzooError, match=message):
+        ferzoo.export(Odd(last), tmp_path / "x.pt", softmax=softmax)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["x.onnx", "x.pt"])
+def test_networks_that_depend_on_the_batch(name: str, tmp_path: Path) -> None:
+    odd = Odd(lambda x: torch.cat([x[i : i + 1] for i in range(len(x))]))
+    with pytest.raises(FerzooError, match=r"does not run on every batch.*\. Nothing was written") as caught:
+        ferzoo.export(odd, tmp_path / name)
+    assert str(tmp_path) not in str(caught.value) and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("size", [0, -3, 4.5, 100_000])
+def test_sizes_that_are_none(size: Any, tmp_path: Path) -> None:
+    with pytest.raises(FerzooError, match=f"size is height and width in pixels, 1 to 4,096; got {size}"):
+        ferzoo.export(network(), tmp_path / "x.pt", size=size)
+
+
+def test_a_network_built_for_another_size(tmp_path: Path) -> None:
+    args: dict[str, Any] = {"depth": 1, "embed_dim": 16, "num_heads": 2, "img_size": 32, "num_classes": 3}
+    model = timm.create_model("vit_tiny_patch16_224", **args)
+    with pytest.raises(FerzooError, match=r"cannot be run on faces of 3x224x224: .*Give the size in pixels"):
+        ferzoo.export(model, tmp_path / "x.pt")
+    assert ferzoo.export(model, tmp_path / "x.pt", size=32).relative < 1e-4
 
 
 @pytest.mark.parametrize(("kind", "name"), [("onnx", "A.ONNX"), ("torchscript", "A.PT"), ("openvino", "A.XML")])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -170,6 +172,68 @@ def test_where_a_file_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     for path in ("x.onnx", "there.onnx", "new/folder/x.onnx", str(tmp_path / "other" / "x.onnx")):
         assert check_export("lanmsff", path) == "onnx"
     assert [p.name for p in tmp_path.iterdir()] == ["there.onnx"]
+
+
+#: No file may become longer than 2 kB: what a full disk does, without one.
+FULL = """
+import resource, torch, ferzoo
+from pathlib import Path
+torch.manual_seed(0)
+model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 16), torch.nn.Flatten()).eval()
+model.pretrained_cfg, model.num_classes = {"input_size": (3, 16, 16), "mean": (0.5,) * 3, "std": (0.5,) * 3}, 4
+hard, out = resource.getrlimit(resource.RLIMIT_FSIZE)[1], {}
+
+def refused(name):
+    Path(name).write_text("what was there")
+    try:
+        ferzoo.export(model, name)
+    except ferzoo.errors.FerzooError as error:
+        out[name] = str(error)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+
+for name in KINDS:
+    if name == "late.xml":  # openvino's own file is the one that does not fit
+        import openvino
+        save = openvino.save_model
+        openvino.save_model = lambda *a, **k: (resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard)), save(*a, **k))
+    else:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    refused(name)
+out = out, {p.name: p.read_text() for p in Path().iterdir()}
+"""
+
+
+def test_a_full_disk(run_python: Any, tmp_path: Path) -> None:
+    pytest.importorskip("resource", reason="this system limits no file")
+    for kind in ("onnx", "openvino"):
+        needs(kind)
+    names = ["net.onnx", "net.xml", "net.pt", "net.pt2", "late.xml"]
+    code = f"import os\nos.chdir({str(tmp_path)!r})\nKINDS = {names}\n{FULL}"
+    said, there = run_python(code)
+    for name in names:
+        why = "OpenVINO's writer fails, as it does on a full disk" if name == "late.xml" else "File too large"
+        assert said[name] == f"{name} cannot be written: {why}. Choose another place."
+    assert there == dict.fromkeys(names, "what was there")
+
+
+def test_what_the_system_refuses_is_said_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / ".export-something"))
+
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    with pytest.raises(FerzooError, match=r"net\.pt cannot be written: Permission denied\. Choose") as caught:
+        ferzoo.export(tiny(), tmp_path / "net.pt")
+    assert ".export-" not in str(caught.value) and not list(tmp_path.iterdir())
+
+
+def test_other_files_that_are_missing_are_not_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(*_: object) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "the-compiler")
+
+    monkeypatch.setitem(FORMATS, "torch", dataclasses.replace(FORMATS["torch"], write=write))
+    with pytest.raises(FerzooError, match=r"tiny cannot be exported to torch: .*'the-compiler'\. Nothing was written"):
+        ferzoo.export(tiny(), tmp_path / "net.pt2")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="folders have no such rights here")
