@@ -39,7 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"write int8, calibrated on {CALIBRATION} training faces of the data set in this folder, and measure what "
         "it loses on the validation split",
     )
-    parser.add_argument("--dataset", default="ferplus", metavar="NAME", help="the data set there (default: ferplus)")
+    parser.add_argument(
+        "--dataset",
+        metavar="NAME",
+        help="the data set there (default: what the weights are of, ferplus where nothing says it)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -57,10 +61,10 @@ def run(args: argparse.Namespace) -> int:
     network = load_model(args.model)
     faces = [Image.fromarray(read_image(path)) for pattern in args.faces for path in expand(pattern)]
     progress = ProgressLine()
-    with progress, notes("export", progress), data_errors():
-        calibration = _calibration(args) if args.int8 else None
-        # Before anything is written: data that cannot be read leaves no file.
-        measured = _validation(args, progress) if args.int8 else None
+    calibration, measured = None, None
+    with progress, notes("export", progress), data_errors("dataset"):
+        if args.int8:  # before anything is written: data that cannot be read leaves no file
+            calibration, measured = _read(args, network, progress)
     done = export(
         network,
         args.out,
@@ -92,24 +96,20 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _calibration(args: argparse.Namespace) -> list[Any]:
-    """Faces of the training split, drawn with a fixed seed."""
+def _read(args: argparse.Namespace, network: nn.Module, progress: ProgressLine) -> tuple[list[Any], Measured]:
+    """Faces of the training split, drawn with a fixed seed, and the split to measure on."""
     import numpy as np
     from PIL import Image
 
-    from ..data.readers import read_faces
-
-    faces = read_faces(args.dataset, args.int8, "train")
-    rows = np.random.default_rng(0).permutation(len(faces))[:CALIBRATION]
-    return [Image.fromarray(image) for image in faces.take(np.sort(rows)).images]
-
-
-def _validation(args: argparse.Namespace, progress: ProgressLine) -> Measured:
     from ..data.readers import find_dataset, split_to_measure
     from ..train.measured import read_measured
 
-    split = split_to_measure(find_dataset(args.dataset)) or "validation"
-    return read_measured(args.int8, args.dataset, split, compare_with_train=False, progress=progress)
+    reading: dict[str, Any] = {"networks": [network], "compare_with_train": False, "progress": progress}
+    train = read_measured(args.int8, args.dataset, "train", **reading)
+    rows = np.random.default_rng(0).permutation(len(train.faces))[:CALIBRATION]
+    drawn = [Image.fromarray(image) for image in train.faces.take(np.sort(rows)).images]
+    split = split_to_measure(find_dataset(train.dataset)) or "validation"
+    return drawn, read_measured(args.int8, args.dataset, split, **reading)
 
 
 def _accuracies(args: argparse.Namespace, network: nn.Module, measured: Measured) -> dict[str, float]:

@@ -85,6 +85,20 @@ def test_a_data_set_without_validation_is_measured_on_its_test_split(
     assert "accuracy on folder test: " in capsys.readouterr().out
 
 
+def test_the_data_set_is_that_of_the_weights(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = dataclasses.replace(DATASETS["folder"], name="fer2013", counts={"train": 16, "validation": 6})
+    monkeypatch.setitem(DATASETS, "fer2013", small)
+    out = tmp_path / "net.onnx"
+    assert main(["export", "lanmsff.fer2013", str(out), "--int8", str(folder)]) == 0
+    assert "accuracy on fer2013 validation: " in capsys.readouterr().out
+    out.unlink()
+    assert main(["export", "lanmsff", str(out), "--int8", str(folder)]) == 2
+    assert "ferplus was taken unasked: name another data set by --dataset NAME" in capsys.readouterr().err
+    assert not out.exists()
+
+
 @pytest.mark.parametrize(
     ("model", "out", "message"),
     [
