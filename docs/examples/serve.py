@@ -31,7 +31,13 @@ class Network:
 
     def __call__(self, data: bytes) -> dict[str, float]:
         """Scores by name, of the crop of one face as an encoded image."""
-        image = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))  # phones state how they were held
+        image = Image.open(io.BytesIO(data))
+        if image.mode[0] in "IF":  # Pillow would clip them
+            raise ValueError("the pixels have more than 8 bits")
+        image = ImageOps.exif_transpose(image)  # phones state how they were held
+        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         picture = np.asarray(image.convert("RGB"))
         [scores] = self.session.run(None, {self.session.get_inputs()[0].name: picture[None]})[0]
         return {label: float(score) for label, score in zip(self.labels, scores, strict=True)}
@@ -44,13 +50,17 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Read the picture and answer."""
-        length = int(self.headers.get("Content-Length", 0))
+        try:
+            length = int(self.headers.get("Content-Length", ""))
+        except ValueError:
+            length = -1
         if not 0 < length <= LARGEST:
-            return self.answer(413, {"error": f"A picture of 1 to {LARGEST} bytes is wanted."})
+            wanted = f"A picture of 1 to {LARGEST} bytes is wanted, and their number as Content-Length."
+            return self.answer(400 if length < 0 else 413, {"error": wanted})
         try:
             self.answer(200, self.network(self.rfile.read(length)))
-        except (OSError, Image.DecompressionBombError) as error:
-            self.answer(400, {"error": str(error)})
+        except (OSError, ValueError, Image.DecompressionBombError) as error:
+            self.answer(400, {"error": f"Send a picture of 8 bits a channel, such as JPEG or PNG: {error}."})
 
     def answer(self, status: int, content: dict) -> None:
         """Send JSON."""

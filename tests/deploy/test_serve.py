@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import importlib.util
 import io
 import json
@@ -11,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -66,6 +69,42 @@ def test_a_picture_that_lies_on_its_side_is_turned(address: str) -> None:
     with Image.open(PHOTO) as photo:
         photo.rotate(90, expand=True).save(file, "png", exif=exif)
     assert post(address, file.getvalue()) == post(address, PHOTO.read_bytes())
+
+
+def encoded(image: Image.Image, kind: str) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "LA", "RGBA"])
+def test_pictures_of_other_modes(mode: str, address: str, tmp_path: Path) -> None:
+    with Image.open(PHOTO) as photo:
+        image = photo.convert("L" if mode == "LA" else "RGB").convert(mode)
+    if mode in ("LA", "RGBA"):  # a face that fades away to the left
+        image.putalpha(Image.linear_gradient("L").rotate(90).resize(image.size))
+    (tmp_path / "face.png").write_bytes(encoded(image, "png"))
+    status, scores = post(address, (tmp_path / "face.png").read_bytes())
+    (face,) = ferzoo.Predictor("lanmsff", detect=False)(tmp_path / "face.png")
+    assert status == 200 and scores == pytest.approx(face.scores, abs=0.02)
+
+
+@pytest.mark.parametrize(("dtype", "kind"), [("uint16", "png"), ("int32", "tiff"), ("float32", "tiff")])
+def test_pictures_of_more_bits_are_refused(dtype: str, kind: str, address: str) -> None:
+    with Image.open(PHOTO) as photo:
+        pixels = np.asarray(photo.convert("L")).astype(dtype) * 100
+    status, answer = post(address, encoded(Image.fromarray(pixels), kind))
+    assert status == 400 and answer["error"].startswith("Send a picture of 8 bits a channel")
+
+
+@pytest.mark.parametrize("length", ["abc", "-5", "", "1.5", "9" * 5000])
+def test_lengths_that_are_none(length: str, address: str) -> None:
+    connection = http.client.HTTPConnection(address.split("/")[2], timeout=60)
+    connection.putrequest("POST", "/")
+    connection.putheader("Content-Length", length)
+    connection.endheaders()
+    with contextlib.closing(connection), connection.getresponse() as answer:
+        assert answer.status == 400 and "Content-Length" in json.load(answer)["error"]
 
 
 def test_it_refuses_what_is_no_picture(address: str) -> None:
