@@ -39,8 +39,8 @@ INTERNAL = {
     "predict": "attention explain.GRADCAM explain.refuse_exported gradcam images layers margin network onnx_network "
     "open_network output predictor.Pending predictor.Predictor.begin predictor.Predictor.classify "
     "predictor.Predictor.crop predictor.Predictor.face predictor.Predictor.finish predictor.Predictor.prepare "
-    "preprocessing scoring_archives scoring_job scoring_journal scoring_parts scoring_pipeline scoring_rate "
-    "scoring_rows scoring_sources scoring_types video_output",
+    "preprocessing scoring_job scoring_journal scoring_parts scoring_pipeline scoring_rate "
+    "scoring_rows scoring_sources scoring_tables scoring_types scoring_webdataset video_output",
     "registry": "bounds channels config factory.find_registered local lookup register.registered "
     "register.registered_name",
     "testing": "blocks built_by contract graphs intermediates losses models report robustness subject training",

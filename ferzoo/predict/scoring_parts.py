@@ -16,7 +16,7 @@ from PIL import Image
 from ..errors import DataError, ImageError
 from .images import decode, open_image, printable
 
-__all__ = ["IMAGES", "Files", "Item", "ListFile", "Part"]
+__all__ = ["IMAGES", "Files", "Item", "ListFile", "Part", "stamp"]
 
 #: Suffixes of images, in folders and WebDatasets.
 IMAGES = tuple("jpg jpeg jpe jfif mpo png webp bmp gif tif tiff ppm pgm pbm pnm avif jp2 j2k heic heif".split())
@@ -57,6 +57,12 @@ class Item:
         if not self.data:
             raise ImageError(f"{printable(self.name)}: is empty (0 bytes).")
         return decode(io.BytesIO(self.data), printable(self.name))
+
+
+def stamp(path: str) -> tuple[int, int]:
+    """Size in bytes, and when it was changed, in seconds."""
+    status = os.stat(path)
+    return status.st_size, int(status.st_mtime)
 
 
 class Part(Protocol):

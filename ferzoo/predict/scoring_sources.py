@@ -11,8 +11,9 @@ from collections.abc import Collection, Iterator, Sequence
 
 from ..errors import DataError, ImageError
 from .images import expand, is_many, printable
-from .scoring_archives import Archive, Table, is_archive, is_table
 from .scoring_parts import IMAGES, Files, Item, ListFile, Part
+from .scoring_tables import Table, is_table
+from .scoring_webdataset import Archive, is_archive
 
 __all__ = ["Place", "Source", "no_image", "open_source"]
 

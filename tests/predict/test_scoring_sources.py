@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from ferzoo.errors import DataError, ImageError
-from ferzoo.predict import scoring_archives
+from ferzoo.predict import scoring_webdataset
 from ferzoo.predict.scoring_parts import STRIDE, Item
 from ferzoo.predict.scoring_sources import open_source
 
@@ -251,7 +251,7 @@ def test_folders_and_open_patterns_hold_images_alone(tmp_path: Path) -> None:
 
 
 def test_members_that_are_too_large_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scoring_archives, "MAX_BYTES", 4096)
+    monkeypatch.setattr(scoring_webdataset, "MAX_BYTES", 4096)
     members = [("1.cls", b"5"), ("1.png", b"x" * 4097), ("2.cls", b"y" * 5000), ("2.png", png(2)), ("3.png", png(3))]
     path = write_tar(tmp_path / "s.tar", members)
     for keep, refused in (((), [True, False, False]), (("cls",), [True, True, False])):

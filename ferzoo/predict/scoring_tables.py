@@ -1,45 +1,28 @@
-"""Images that lie in one file: the rows of a parquet table, and the samples of a WebDataset."""
+"""Images that are the rows of a parquet table."""
 
 from __future__ import annotations
 
 import math
 import os
-import re
-import tarfile
-import zlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..errors import DataError, MissingExtraError, first_line
 from .images import printable
-from .scoring_parts import IMAGES, Item
+from .scoring_parts import Item, stamp
 from .scoring_types import all_have, has_bytes, holds_bytes, may_hold_images
 
-__all__ = ["Archive", "Table", "is_archive", "is_table"]
+__all__ = ["Table", "is_table"]
 
 #: Rows that are decoded from a table at a time.
 ROWS = 64
-#: Most bytes of a WebDataset's member that is read: an image thread holds a few.
-MAX_BYTES = 1 << 28
 #: What else a table of paths can be.
 _LISTS = "Paths are taken from a list: a text file with one a line, that ends in .txt."
-
-
-def _stamp(path: str) -> tuple[int, int]:
-    """Size in bytes, and when it was changed, in seconds."""
-    status = os.stat(path)
-    return status.st_size, int(status.st_mtime)
 
 
 def is_table(path: str) -> bool:
     """Whether a path names a parquet file."""
     return path.lower().endswith(".parquet")
-
-
-def is_archive(path: str) -> bool:
-    """Whether a path names a WebDataset."""
-    return path.lower().endswith((".tar", ".tar.gz", ".tgz"))
 
 
 class Table:
@@ -77,7 +60,7 @@ class Table:
             if holds_bytes(kind):
                 raise DataError(f"The column {name} of {printable(path)} holds bytes, which no row can keep.")
         self._sizes, self.count = sizes, sum(sizes)
-        self.facts = ["table", path, self.count, *_stamp(path), self._column]
+        self.facts = ["table", path, self.count, *stamp(path), self._column]
         self.relative = not os.path.isabs(path) or self._names_relative_files(schema.field(self._column).type)
 
     def _names_relative_files(self, kind: Any) -> bool:
@@ -151,106 +134,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _plain(one) for key, one in value.items()}
     return value if value is None or isinstance(value, str | int | float) else str(value)
-
-
-class _Blocks:
-    """An open file that remembers what was read last, and reads nothing that is too large for the memory."""
-
-    def __init__(self, file: Any) -> None:
-        self.last = b""
-        self._file = file
-
-    def read(self, size: int = -1) -> bytes:
-        if size > MAX_BYTES:  # members are looked at before, so it is the header of one
-            raise tarfile.ReadError(f"a header in it has {size:,} bytes")
-        self.last = self._file.read(size)
-        return self.last
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
-
-
-class _Tar(tarfile.TarFile):
-    fileobj: Any
-
-    def __init__(self, name: Any = None, mode: Any = "r", fileobj: Any = None, **options: Any) -> None:
-        super().__init__(name, mode, _Blocks(fileobj), **options)
-
-
-class _Member(NamedTuple):
-    """A file in an archive; what is not wanted, or too large, has no data."""
-
-    name: str
-    suffix: str
-    size: int
-    data: bytes
-
-
-def _is_image(suffix: str) -> bool:
-    return suffix.rpartition(".")[2] in IMAGES
-
-
-class Archive:
-    """A WebDataset: members of a tar file that follow each other and differ in suffix alone are one sample."""
-
-    count: int | None = None
-
-    def __init__(self, path: str, keep: Sequence[str]) -> None:
-        """Keep the path.
-
-        Raises:
-            DataError: If there is no such file.
-        """
-        if not Path(path).is_file():
-            raise DataError(f"{printable(path)}: there is no such file.")
-        self.path, self._keep, self.kinds = path, tuple(keep), dict[str, Any].fromkeys(keep)
-        self._kept = {name.lower() for name in keep}  # suffixes are told apart without their case
-        self.facts, self.relative = ["archive", path, *_stamp(path)], not os.path.isabs(path)
-
-    def read(self, start: int, stop: int | None) -> Iterator[Item]:
-        """As in `Part`; one sample is in memory."""
-        index = 0
-        try:
-            # Read forward, never back: that is what a pipe of compressed bytes needs.
-            with open(self.path, "rb") as file, _Tar.open(fileobj=file, mode="r:*") as tar:
-                sample: list[_Member] = []
-                key = None
-                while (member := tar.next()) is not None:
-                    # TarFile remembers every member, which would grow with the file.
-                    tar.members.clear()  # type: ignore[attr-defined]
-                    match = re.fullmatch(r"((?:.*/)?[^./][^./]*)\.([^/]+)", member.name)
-                    if match is None or not member.isreg():
-                        continue
-                    if sample and match[1] != key:
-                        yield from self._item(index, start, stop, sample)
-                        index, sample = index + 1, []
-                    key, suffix = match[1], match[2].lower()
-                    wanted = index >= start and (_is_image(suffix) or suffix in self._kept)
-                    read = tar.extractfile(member) if wanted and member.size <= MAX_BYTES else None
-                    sample.append(_Member(member.name, suffix, member.size, read.read() if read else b""))
-                if tar.fileobj.last != bytes(tarfile.BLOCKSIZE):  # tarfile takes a broken header for the end
-                    raise tarfile.ReadError("it is cut off, or a header in it is broken")
-                if sample:
-                    yield from self._item(index, start, stop, sample)
-        except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-            raise DataError(
-                f"{printable(self.path)} cannot be read after {index} samples: {first_line(error)}. Get an undamaged "
-                "copy, or leave it out."
-            ) from error
-
-    def _item(self, index: int, start: int, stop: int | None, sample: list[_Member]) -> Iterator[Item]:
-        if index < start or (stop is not None and index >= stop):
-            return
-        texts = {one.suffix: one.data.decode("utf-8", "replace").strip() for one in sample if one.suffix in self._kept}
-        kept = {name: texts.get(name.lower()) for name in self._keep}
-        image = next((one for one in sample if _is_image(one.suffix)), None)
-        large = next(
-            (one for one in sample if one.size > MAX_BYTES and (one is image or one.suffix in self._kept)), None
-        )
-        problem = None
-        if large:
-            problem = f"has {large.size:,} bytes, more than the {MAX_BYTES:,} that a member of an archive may have"
-        elif image is None:
-            problem = f"is of a sample without an image: it has {', '.join(one.suffix for one in sample)}"
-        named = large or image or sample[0]
-        yield Item(index, f"{self.path}/{named.name}", None if problem else named.data, kept, problem)
