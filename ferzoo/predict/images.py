@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import stat
 import warnings
 from pathlib import Path
@@ -18,6 +19,7 @@ __all__ = [
     "MAX_PIXELS",
     "Source",
     "decode",
+    "exact",
     "expand",
     "is_many",
     "open_image",
@@ -54,6 +56,17 @@ def printable(path: str | os.PathLike[str]) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
+def exact(path: str | os.PathLike[str]) -> str:
+    r"""A path as text for data, no two of which are the same: a byte that is no UTF-8 becomes ``\xNN``.
+
+    Backslashes are doubled in such a name, and in one that looks like it; every other name is as it is.
+    """
+    text = os.fsencode(path).decode("utf-8", "surrogateescape")
+    if not re.search(r"\\x[0-9a-f]{2}|[\udc80-\udcff]", text):
+        return text
+    return text.replace("\\", r"\\").encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def is_many(source: str | os.PathLike[str]) -> bool:
     """Whether a path stands for several files: an existing folder, or a pattern that is no file itself."""
     if os.path.isdir(source):
@@ -76,7 +89,7 @@ def expand(source: str | os.PathLike[str]) -> list[Path]:
     if os.path.isdir(source):
         try:
             with os.scandir(source) as entries:
-                names = [e.path for e in entries if not e.name.startswith(".") and not e.is_dir()]
+                names = [e.path for e in entries if not e.name.startswith(".") and not _is_folder(e)]
         except OSError as error:
             raise ImageError(f"The folder {printable(source)} cannot be read: {error.strerror}.") from error
         hint = f"There is no file in the folder {printable(source)}. Give {printable(source)}/**/* for its folders."
@@ -86,6 +99,13 @@ def expand(source: str | os.PathLike[str]) -> list[Path]:
     if not names:
         raise ImageError(hint)
     return [Path(name) for name in sorted(names)]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads in a circle: reading the image says so
+        return False
 
 
 def to_rgb(source: Source) -> np.ndarray:
@@ -151,7 +171,8 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
 def open_image(path: str | os.PathLike[str]) -> Image.Image:
     """Read a file: the first frame, turned upright as EXIF says, in RGB.
 
-    16-bit samples are reduced to 8, CMYK, palettes and the like converted, transparency laid on white.
+    16-bit samples are reduced to 8, or taken as 8 bits where none is above 255; CMYK, palettes and the like converted,
+    transparency laid on white.
 
     Args:
         path: A JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000 or PPM file, or HEIF where Pillow has a plugin.
@@ -258,7 +279,8 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     values: Any = np.asarray(image)
     if values.dtype.itemsize > 2 and (values.min() < 0 or values.max() > 65535):
         raise ImageError("has 32-bit pixels outside 0 to 65535. Convert it to 8 or 16 bits.")
-    return Image.fromarray((values >> 8).astype(np.uint8))
+    # As 16 bits all of it would be black: values up to 255 are 8 bits in a wider type.
+    return Image.fromarray((values >> 8 if values.max() > 255 else values).astype(np.uint8))
 
 
 def _too_large() -> str:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from ferzoo.errors import ImageError
-from ferzoo.predict.images import expand, printable, read_image, to_rgb
+from ferzoo.predict.images import exact, expand, printable, read_image, to_rgb
 
 
 @pytest.fixture
@@ -58,6 +58,16 @@ def test_sixteen_bits_keep_their_middle(tmp_path) -> None:
     path = tmp_path / "x.png"
     Image.fromarray(np.full((4, 4), 0x8040, np.uint16)).save(path)
     assert (read_image(path) == 0x80).all()
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int32])
+def test_eight_bits_in_a_wider_type_are_no_black_picture(tmp_path, kind) -> None:
+    grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    image = Image.fromarray(grey.astype(kind))
+    image.save(tmp_path / "x.tif")
+    for got in (read_image(tmp_path / "x.tif"), to_rgb(image)):
+        assert (got == grey[:, :, None]).all()
+    assert (to_rgb(Image.fromarray(grey.astype(kind) + 1))[:-1] == 0).all()
 
 
 def test_float_pixels_are_refused(tmp_path) -> None:
@@ -179,6 +189,32 @@ def test_expand(tmp_path) -> None:
     for nothing in (tmp_path / "bare", f"{tmp_path}/*.png"):
         with pytest.raises(ImageError, match="o file"):
             expand(nothing)
+
+
+def test_links_that_lead_nowhere_stop_no_folder(tmp_path) -> None:
+    for name, target in (("a.png", "gone.png"), ("b.png", "b.png"), ("folder", ".")):
+        (tmp_path / name).symlink_to(target)
+    assert [path.name for path in expand(tmp_path)] == ["a.png", "b.png"]
+    with pytest.raises(ImageError, match=r"b\.png: cannot be read: Too many levels"):
+        read_image(tmp_path / "b.png")
+
+
+def test_exact_names_are_told_apart() -> None:
+    names = [
+        b"a\xff.png",
+        b"a\xfe.png",
+        rb"a\xff.png",
+        rb"a\\xff.png",
+        b"a\\\xff.png",
+        "a\n\t\u65e5.png".encode(),
+        b"a?.png",
+    ]
+    texts = [exact(os.fsdecode(name)) for name in names]
+    assert len(set(texts)) == len(texts)
+    assert texts[0] == r"a\xff.png" and texts[-2:] == ["a\n\t\u65e5.png", "a?.png"]
+    # With any decoder of escapes the bytes come back.
+    assert [t.encode().decode("unicode_escape").encode("latin-1") for t in texts[:5]] == names[:5]
+    assert exact(r"C:\photos\a.png") == r"C:\photos\a.png"
 
 
 def test_printable_names() -> None:
