@@ -36,8 +36,8 @@ INTERNAL = {
     "hub": "card.WRITTEN_BY checks client same there",
     "losses": "arguments cosine_harmony.FORMS",
     "models": "inputs modes pools released",
-    "predict": "attention explain.GRADCAM explain.refuse_exported gradcam images layers margin network onnx_network "
-    "open_network output predictor.Pending predictor.Predictor.begin predictor.Predictor.classify "
+    "predict": "attention explain.GRADCAM explain.refuse_exported gradcam images json_text layers margin network "
+    "onnx_network open_network output predictor.Pending predictor.Predictor.begin predictor.Predictor.classify "
     "predictor.Predictor.crop predictor.Predictor.face predictor.Predictor.finish predictor.Predictor.prepare "
     "preprocessing scoring_job scoring_journal scoring_parts scoring_pipeline scoring_rate "
     "scoring_rows scoring_sources scoring_tables scoring_types scoring_webdataset video_output",

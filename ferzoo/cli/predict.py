@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import csv
+import io
 import os
 import sys
 from pathlib import Path
@@ -45,6 +45,9 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0 if every image was read (and saved), otherwise 1; each error is a line on stderr.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # What an encoding lacks is no reason to lose the work: stderr does the same.
+        sys.stdout.reconfigure(errors="backslashreplace")
     mode = mode_of(args)
     if mode == "many":
         return predict_many.run(args)
@@ -102,10 +105,9 @@ class _Report:
         if args.csv:
             from ..predict.scoring_rows import check_columns
 
-            columns = ["file", "face", "x1", "y1", "x2", "y2", "label", "score", *self.labels, "saved", "error"]
-            check_columns(columns)
-            self.csv = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
-            self.csv.writeheader()
+            self.columns = ["file", "face", "x1", "y1", "x2", "y2", "label", "score", *self.labels, "saved", "error"]
+            check_columns(self.columns)
+            self._row(dict(zip(self.columns, self.columns, strict=True)))
 
     def complain(self, source: str | os.PathLike[str], error: Exception) -> None:
         """Say what went wrong with a file, and remember it."""
@@ -116,14 +118,14 @@ class _Report:
 
     def add(self, prediction: Prediction, saved: Path | None = None) -> None:
         """Take one image's result."""
-        from ..predict.images import printable
+        from ..predict.images import exact, printable
 
         if prediction.error:
             self.complain(prediction.source, prediction.error)
         self.done += 1
         self.faceless += not prediction.faces and not prediction.error
-        name, problem = printable(prediction.source), self.problem.pop(os.fspath(prediction.source), None)
-        written = printable(saved) if saved else None
+        name, problem = exact(prediction.source), self.problem.pop(os.fspath(prediction.source), None)
+        written = exact(saved) if saved else None
         if self.args.json:
             faces = [face.to_dict() for face in prediction.faces]
             size = {"width": prediction.width, "height": prediction.height}
@@ -134,7 +136,7 @@ class _Report:
         elif self.args.csv:
             self._csv(prediction, {"file": name, "saved": written, "error": problem})
         elif not prediction.error:
-            self._table(prediction, name)
+            self._table(prediction, printable(prediction.source))
         if self.live:
             print(f"\r{self.done}/{self.total} images, {self.errors} errors ", end="", file=sys.stderr, flush=True)
 
@@ -143,9 +145,14 @@ class _Report:
             box = dict(zip(("x1", "y1", "x2", "y2"), face.box, strict=True))
             scores = {name: f"{score:.6f}" for name, score in face.scores.items()}
             row = {"face": i, **box, "label": face.label, "score": f"{face.score:.6f}", **scores}
-            self.csv.writerow({**row, **shared})
+            self._row({**row, **shared})
         if not prediction.faces:
-            self.csv.writerow({"face": 0, **shared})
+            self._row({"face": 0, **shared})
+
+    def _row(self, row: dict[str, Any]) -> None:
+        from ..predict.scoring_rows import csv_lines
+
+        sys.stdout.write(csv_lines([[row.get(name) for name in self.columns]]))
 
     def _table(self, prediction: Prediction, name: str) -> None:
         for face in prediction.faces:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from ..predict.json_text import json_text
 
 __all__ = ["print_json", "print_table"]
 
@@ -29,4 +31,4 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None
 
 def print_json(content: Any) -> None:
     """Print JSON on standard output."""
-    print(json.dumps(content, indent=2, ensure_ascii=False))
+    print(json_text(content, sys.stdout, indent=2))

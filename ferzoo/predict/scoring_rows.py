@@ -5,18 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ..errors import FerzooError, MissingExtraError, first_line
 from ..weights.files import write_atomically
-from .images import printable
+from .images import exact, printable
 from .predictor import Prediction
 from .scoring_parts import Item
 
-__all__ = ["FORMATS", "RowFormat", "check_columns", "rows_of", "write_parquet"]
+__all__ = ["FORMATS", "RowFormat", "check_columns", "csv_lines", "rows_of", "write_parquet"]
 
 #: Suffixes of the files that hold the rows.
 FORMATS = (".csv", ".jsonl", ".parquet")
@@ -35,6 +35,16 @@ def check_columns(columns: Sequence[str]) -> None:
             f"Two columns of the rows would be called {', '.join(twice)}: a class, or a column that is kept, has the "
             "name of another. Rename the class in the label_names of the network's cfg, or do not keep the column."
         )
+
+
+def csv_lines(rows: Iterable[Sequence[Any]]) -> str:
+    """Rows of cells as lines of csv, in quotes where they need them; None is an empty cell."""
+    text = io.StringIO()
+    plain, quoted = (csv.writer(text, lineterminator="\n", quoting=q) for q in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
+    for row in rows:
+        # To readers a carriage return ends a line; not every Python puts it in quotes.
+        (quoted if any(isinstance(cell, str) and "\r" in cell for cell in row) else plain).writerow(row)
+    return text.getvalue()
 
 
 class RowFormat:
@@ -71,16 +81,15 @@ class RowFormat:
         return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
 
     def _lines(self, rows: Sequence[Mapping[str, Any]]) -> bytes:
-        text = io.StringIO()
         decimal = {"score", *self._labels}
-        csv.writer(text, lineterminator="\n").writerows(
+        lines = csv_lines(
             [
                 f"{value:.6f}" if isinstance(value := row[name], float) and name in decimal else _cell(value)
                 for name in self.columns
             ]
             for row in rows
         )
-        return text.getvalue().encode()
+        return lines.encode()
 
     def schema(self, kinds: Mapping[str, Sequence[Any]]) -> Any:
         """Arrow's schema of the rows.
@@ -100,7 +109,7 @@ def rows_of(prediction: Prediction, shape: RowFormat) -> list[dict[str, Any]]:
     """One row a face, numbered from 1; for an image without a face one with number 0, which holds the error if any."""
     item: Item = prediction.source
     error = str(prediction.error) if prediction.error else None
-    name = {"file": printable(item.name), **{shape.kept[key]: value for key, value in item.kept.items()}}
+    name = {"file": exact(item.name), **{shape.kept[key]: value for key, value in item.kept.items()}}
     rows = []
     for number, face in enumerate(prediction.faces, start=1):
         box = dict(zip(("x1", "y1", "x2", "y2"), face.box, strict=True))

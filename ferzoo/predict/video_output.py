@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import tempfile
 from collections.abc import Collection, Sequence
@@ -15,6 +14,7 @@ import numpy as np
 from ..errors import VideoError
 from .drawing import draw
 from .images import printable
+from .json_text import json_text
 from .scoring_rows import check_columns
 from .video import VideoFrame
 from .video_file import opencv
@@ -89,7 +89,7 @@ class Rows:
                 first = [cell for x in row.values() for cell in (x if isinstance(x, list) else [x])]
                 self._csv.writerow([*first, *scores.values(), *raw.values()])
             else:
-                print(json.dumps({**row, "scores": scores, "raw": raw}, ensure_ascii=False), file=self._file)
+                print(json_text({**row, "scores": scores, "raw": raw}, self._file), file=self._file)
         self._file.flush()
 
 
