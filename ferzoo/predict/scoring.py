@@ -8,15 +8,16 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import FerzooError
+from ..errors import DataError, FerzooError
 from .faces import Detector
 from .images import printable
 from .predictor import Prediction
-from .scoring_job import Settings, facts_of
-from .scoring_journal import Output, State, check_place
+from .scoring_job import Settings, State, facts_of
+from .scoring_journal import Output, check_place
 from .scoring_pipeline import Pipeline
 from .scoring_rows import FORMATS, RowFormat, check_parquet, rows_of, write_parquet
 from .scoring_sources import no_image, open_source
@@ -148,8 +149,13 @@ def score(
         if not before.finished:
             place = before.part, before.index
             groups = team.predict(images, place) if team else pipeline(images.read(place))
-            with closing(groups):
-                _write(output, groups, shape, _Progress(images.total or 0, before.images, progress), stop_on_error)
+            try:
+                with closing(groups):
+                    _write(output, groups, shape, _Progress(images.total or 0, before.images, progress), stop_on_error)
+            except FerzooError:
+                if not output.state.images:  # nothing that the next try could go on with
+                    output.discard()
+                raise
             if not output.state.images:  # an archive says so at its end
                 output.discard()
                 raise no_image(source)
@@ -176,32 +182,48 @@ def _write(
     committed = start
     try:
         for group in groups:
-            state, now = output.state, time.monotonic()
-            rows = [rows_of(prediction, shape) for prediction in group]
+            now, state, begins = time.monotonic(), replace(output.state, broken=False), None
             failed = [prediction.error for prediction in group if prediction.error]
             if stop_on_error and failed:
                 raise FerzooError(f"Stopped after {state.images:,} images: {failed[0]}") from failed[0]
-            last = group[-1].source
-            output.write(
-                shape.encode([row for each in rows for row in each]),
-                part=last.part,
-                index=last.index + 1,
-                images=state.images + len(group),
-                faces=state.faces + sum(len(prediction.faces) for prediction in group),
-                faceless=state.faceless + sum(not (p.faces or p.error) for p in group),
-                errors=state.errors + len(failed),
-                rows=state.rows + sum(map(len, rows)),
-                seconds=round(seconds + now - start, 3),
-            )
+            data = b""
+            for part, predictions in groupby(group, lambda prediction: prediction.source.part):
+                if part != state.part:
+                    size = output.state.size + len(data)
+                    begins = state = replace(state, part=part, index=0, size=size)
+                lines, state = _after(state, list(predictions), shape)
+                data += lines
+            output.write(data, begins, **{**vars(state), "seconds": round(seconds + now - start, 3)})
             if now - committed >= COMMIT:
                 output.commit()
                 committed = now
             progress(output.state)
+    except DataError as error:
+        output.broken()
+        with suppress(FerzooError):
+            output.commit()
+        if not output.state.images:
+            raise
+        raise DataError(f"{error} Then go on with --resume (in Python: resume=True).") from error
     except BaseException:
         with suppress(FerzooError):
             output.commit()
         raise
     output.commit()
+
+
+def _after(state: State, predictions: Sequence[Prediction], shape: RowFormat) -> tuple[bytes, State]:
+    """The rows of images of one part, and the state behind them but for its size."""
+    rows = [row for prediction in predictions for row in rows_of(prediction, shape)]
+    return shape.encode(rows), replace(
+        state,
+        index=predictions[-1].source.index + 1,
+        images=state.images + len(predictions),
+        faces=state.faces + sum(len(prediction.faces) for prediction in predictions),
+        faceless=state.faceless + sum(not (p.faces or p.error) for p in predictions),
+        errors=state.errors + sum(p.error is not None for p in predictions),
+        rows=state.rows + len(rows),
+    )
 
 
 class _Progress:

@@ -1,4 +1,4 @@
-"""How a scoring job predicts, and everything that its rows depend on."""
+"""How a scoring job predicts, how far it is, and everything that its rows depend on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .scoring_sources import Source
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Settings", "difference", "facts_of", "weights_of"]
+__all__ = ["Settings", "State", "difference", "facts_of", "weights_of"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,37 @@ class Settings:
         """The predictor of these settings."""
         options = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "workers"}
         return Predictor(**{**options, **changed})
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a job is.
+
+    Attributes:
+        part: Part of the source that the next image is in.
+        index: Its number there.
+        images: Images done.
+        faces: Faces found in them.
+        faceless: Images without a face that could be read.
+        errors: Images that could not be read.
+        rows: Rows written.
+        size: Bytes written.
+        seconds: Time spent, over all runs of the job.
+        finished: Whether nothing is left to do.
+        broken: Whether the source could not be read on from here.
+    """
+
+    part: int = 0
+    index: int = 0
+    images: int = 0
+    faces: int = 0
+    faceless: int = 0
+    errors: int = 0
+    rows: int = 0
+    size: int = 0
+    seconds: float = 0.0
+    finished: bool = False
+    broken: bool = False
 
 
 def facts_of(
@@ -90,10 +121,15 @@ def weights_of(network: Any) -> str:
     return digest.hexdigest()
 
 
-def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+def difference(old: Mapping[str, Any], new: Mapping[str, Any], begun: int | None = None) -> str:
     """What the facts of two jobs differ in, the rest of a sentence; "" where a job may go on as the other.
 
     The model's name may differ where the weights are the same: a file has more than one path.
+
+    Args:
+        old: Those of the one that goes on.
+        new: Those of the other.
+        begun: Parts of the source that were begun, for the others may differ; None where none may.
     """
     same_model = old.get("weights") is not None and old.get("weights") == new.get("weights")
     parts = []
@@ -102,12 +138,20 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
         if before == after or (key == "model" and same_model):
             continue
         if key == "source" and isinstance(before, dict) and isinstance(after, dict):
-            parts.append(_other_source(before, after))
+            if begun is None or not _same_source(before, after, begun):
+                parts.append(_other_source(before, after))
         elif key == "weights":
             parts.append("the model has other weights, or is another network")
         else:
             parts.append(f"{key} was {json.dumps(before)} and is {json.dumps(after)}")
     return "; ".join(parts)
+
+
+def _same_source(old: Mapping[str, Any], new: Mapping[str, Any], begun: int) -> bool:
+    """Whether the first parts are the same."""
+    if "parts" not in old or (begun and old["folder"] and new["folder"] and old["folder"] != new["folder"]):
+        return False
+    return bool(old["parts"][:begun] == new["parts"][:begun])
 
 
 def _other_source(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:

@@ -7,47 +7,18 @@ import os
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, Any
 
 from ..errors import FerzooError
 from ..weights.files import write_atomically
 from .images import printable
-from .scoring_job import difference
+from .scoring_job import State, difference
 
-__all__ = ["Output", "State", "check_place"]
+__all__ = ["Output", "check_place"]
 
 VERSION = 2
-
-
-@dataclass(frozen=True)
-class State:
-    """How far a job is.
-
-    Attributes:
-        part: Part of the source that the next image is in.
-        index: Its number there.
-        images: Images done.
-        faces: Faces found in them.
-        faceless: Images without a face that could be read.
-        errors: Images that could not be read.
-        rows: Rows written.
-        size: Bytes written.
-        seconds: Time spent, over all runs of the job.
-        finished: Whether nothing is left to do.
-    """
-
-    part: int = 0
-    index: int = 0
-    images: int = 0
-    faces: int = 0
-    faceless: int = 0
-    errors: int = 0
-    rows: int = 0
-    size: int = 0
-    seconds: float = 0.0
-    finished: bool = False
 
 
 def check_place(result: Path, rows: Path) -> None:
@@ -102,6 +73,8 @@ class Output:
         self.path, self._result, self._job = path, result, json.loads(json.dumps(job))
         self.journal, self._name = _journal_of(result), printable(result)
         self._file: IO[bytes] | None = None
+        #: Where the part of the source that the job is in began.
+        self._part = State()
         try:
             self._begin(header, resume)
         except OSError as error:
@@ -136,6 +109,7 @@ class Output:
         try:
             content = json.loads(self.journal.read_text(encoding="utf-8"))
             state, job, version = State(**content["state"]), content["job"], content["version"]
+            self._part = State(**content.get("part", {}))
         except (ValueError, KeyError, TypeError) as error:
             raise FerzooError(
                 f"The journal {printable(self.journal)} is damaged: delete it and the rows, and begin anew."
@@ -145,8 +119,14 @@ class Output:
                 f"The journal {printable(self.journal)} is of another version of ferzoo: "
                 "go on with that one, or delete it and the rows, and begin anew."
             )
-        if differs := difference(job, self._job):
-            raise FerzooError(f"{self._name} cannot be gone on with: {differs}.")
+        differs = difference(job, self._job, None if state.finished else state.part + 1)
+        if differs and state.broken and not difference(job, self._job, self._part.part):
+            return replace(self._part, seconds=state.seconds, broken=True)  # another file in the place of a damaged one
+        if differs:
+            raise FerzooError(
+                f"{self._name} cannot be gone on with: {differs}. To begin anew delete it and {self.journal.name}, or "
+                "choose another name."
+            )
         return state
 
     def _open(self, header: bytes) -> None:
@@ -205,8 +185,13 @@ class Output:
         while view:  # a write without buffer may take a part
             view = view[self._file.write(view) :]
 
-    def write(self, data: bytes, **changed: Any) -> None:
+    def write(self, data: bytes, begins: State | None = None, **changed: Any) -> None:
         """Append rows and take over what they change of the state.
+
+        Args:
+            data: The rows.
+            begins: The state where a part of the source begins that the first of them comes from.
+            **changed: Fields of the state.
 
         Raises:
             FerzooError: If the disk is full or the like; what was committed stays.
@@ -216,7 +201,12 @@ class Output:
         except OSError as error:
             raise self._failed(error) from error
         # All at once: an interruption before this line leaves bytes that do not count.
-        self.state = replace(self.state, size=self.state.size + len(data), **changed)
+        self.state = replace(self.state, **{**changed, "size": self.state.size + len(data)})
+        self._part = begins or self._part
+
+    def broken(self) -> None:
+        """Note that the source cannot be read on: the file that is damaged may be replaced or left out."""
+        self.state = replace(self.state, broken=True)
 
     def commit(self) -> None:
         """Bring everything to the disk, so that no crash takes it back.
@@ -263,7 +253,7 @@ class Output:
             self._file = None
 
     def _write_journal(self) -> None:
-        content = {"version": VERSION, "state": asdict(self.state), "job": self._job}
+        content = {"version": VERSION, "state": asdict(self.state), "part": asdict(self._part), "job": self._job}
         write_atomically(self.journal, lambda p: p.write_text(json.dumps(content, indent=2), encoding="utf-8"))
 
     def _failed(self, error: OSError) -> FerzooError:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..errors import FerzooError, MissingExtraError, first_line
+from ..errors import DataError, FerzooError, MissingExtraError, first_line
 from .scoring_pipeline import Pipeline, default_workers
 from .scoring_sources import Place, Source
 
@@ -67,7 +67,8 @@ class _Worker:
                         prediction.source.data = None
                     yield {"group": [pickle.dumps(group)]}
             except FerzooError as error:  # Ray would try again, and bury the message
-                yield {"group": [pickle.dumps(FerzooError(str(error)))]}
+                kind = DataError if isinstance(error, DataError) else FerzooError
+                yield {"group": [pickle.dumps(kind(str(error)))]}
 
 
 @dataclass(frozen=True)

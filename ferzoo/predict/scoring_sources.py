@@ -37,9 +37,14 @@ class Source:
         counts = [part.count for part in parts]
         self.total = None if None in counts else sum(count or 0 for count in counts)
         self.kinds = {name: [part.kinds[name] for part in parts] for name in keep}
-        digest = hashlib.sha256(json.dumps([part.facts for part in parts]).encode("utf-8", "surrogateescape"))
+        told = [json.dumps(part.facts).encode("utf-8", "surrogateescape") for part in parts]
         relative = any(part.relative for part in parts)
-        self.facts = {"images": self.total, "sha256": digest.hexdigest(), "folder": os.getcwd() if relative else None}
+        self.facts = {
+            "images": self.total,
+            "sha256": hashlib.sha256(b"[" + b", ".join(told) + b"]").hexdigest(),
+            "parts": [hashlib.sha256(one).hexdigest()[:16] for one in told],
+            "folder": os.getcwd() if relative else None,
+        }
 
     def part(self, number: int, start: int = 0, stop: int | None = None) -> Iterator[Item]:
         """Images `start` to before `stop` of one part, or to its end."""
