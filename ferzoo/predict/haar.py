@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numbers
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import numpy as np
 
 from ..errors import ImageError, MissingExtraError, OptionError
 
-__all__ = ["HaarDetector"]
+__all__ = ["HaarDetector", "limit_opencv"]
 
 #: Of the three frontal cascades, the one without a false box on the photograph in docs at every setting tried.
 CASCADE = "haarcascade_frontalface_alt2.xml"
@@ -19,6 +22,35 @@ SCALE_FACTOR, MIN_NEIGHBORS = 1.1, 5
 SEARCH_SIDE = 1280
 #: The cascade was trained on windows of 20 px; below a little more it finds mostly texture.
 WINDOW = 24
+
+
+class _Limit:
+    """OpenCV has one number of threads for the process: the first to change it notes what the last brings back."""
+
+    lock = threading.Lock()
+    inside = before = 0
+
+
+@contextmanager
+def limit_opencv(count: int | None) -> Iterator[None]:
+    """Let OpenCV use `count` threads within the block, in whatever threads of Python; None leaves it alone."""
+    if count is None:
+        yield
+        return
+    import cv2
+
+    with _Limit.lock:
+        if not _Limit.inside:
+            _Limit.before = cv2.getNumThreads()
+        _Limit.inside += 1
+        cv2.setNumThreads(count)
+    try:
+        yield
+    finally:
+        with _Limit.lock:
+            _Limit.inside -= 1
+            if not _Limit.inside:
+                cv2.setNumThreads(_Limit.before)
 
 
 class HaarDetector:
@@ -36,12 +68,16 @@ class HaarDetector:
             MissingExtraError: Without OpenCV 4, which carries the cascade.
             OptionError: If `min_face` is not positive.
         """
-        if min_face is not None and min_face < 1:
+        if min_face is not None and not (isinstance(min_face, numbers.Real) and min_face >= 1):
             raise OptionError(f"min_face must be 1 pixel or more, got {min_face}.")
         self.min_face, self.threads = min_face, threads
         self._cv2, self._cascade = _load()
         # detectMultiScale keeps its image pyramid in the classifier.
         self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy, in another process too, loads a cascade of its own."""
+        return type(self), (self.min_face, self.threads)
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray:
         """Find faces.
@@ -59,22 +95,18 @@ class HaarDetector:
         longest = max(rgb.shape[:2])
         smallest = self.min_face or max(WINDOW, longest / 40)
         scale = min(1.0, max(SEARCH_SIDE / longest, WINDOW / smallest))
-        threads = cv2.getNumThreads()
         try:
-            if self.threads is not None:
-                cv2.setNumThreads(self.threads)
-            grey = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY)
-            if scale < 1:
-                size = [max(1, round(side * scale)) for side in grey.shape[::-1]]
-                grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-            side = max(WINDOW, round(smallest * scale))
-            with self._lock:
-                found = self._cascade.detectMultiScale(grey, SCALE_FACTOR, MIN_NEIGHBORS, minSize=(side, side))
+            with limit_opencv(self.threads):
+                grey = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY)
+                if scale < 1:
+                    size = [max(1, round(side * scale)) for side in grey.shape[::-1]]
+                    grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+                side = max(WINDOW, round(smallest * scale))
+                with self._lock:
+                    found = self._cascade.detectMultiScale(grey, SCALE_FACTOR, MIN_NEIGHBORS, minSize=(side, side))
         except cv2.error as error:
             shape = f"{rgb.shape[1]}x{rgb.shape[0]}"
             raise ImageError(f"The face detector cannot take an image of {shape}: {error}") from error
-        finally:
-            cv2.setNumThreads(threads)
         boxes = np.asarray(found, dtype=np.float64).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
         # The two axes may have been rounded differently.

@@ -68,8 +68,11 @@ class Network:
 
     def _move(self, device: str | torch.device | None, dtype: str | torch.dtype | None) -> None:
         kind = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-        if dtype is not None and not (isinstance(kind, torch.dtype) and kind.is_floating_point):
+        # With one byte and less torch stores numbers, and does not compute.
+        if dtype is not None and not (isinstance(kind, torch.dtype) and kind.is_floating_point and kind.itemsize > 1):
             raise OptionError(f"dtype must be a floating type such as 'float32' or 'bfloat16', got {dtype!r}.")
+        if device is not None and str(device).split(":")[0] == "meta":
+            raise OptionError("The device 'meta' computes nothing, take 'cpu'.")
         try:
             self.model.to(device=torch.device(device) if device is not None else None, dtype=kind)
         except (RuntimeError, AssertionError) as error:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from ..errors import OptionError
-from ..registry.exported import is_exported
+from ..errors import FerzooError, OptionError
+from ..registry.exported import is_exported, refuse_other_exports
 
 if TYPE_CHECKING:
     import torch
@@ -26,19 +26,34 @@ def open_network(
 
     Raises:
         OptionError: If the model is neither, or does not go with another argument.
+        CheckpointError: If it is an export of another format than ONNX.
+        FerzooError: If it needs torch or timm, which are not there.
     """
     if is_exported(model):
         from .onnx_network import OnnxNetwork
 
-        asked = {"embedding": embedding, "dtype": dtype is not None, "device": str(device or "cpu") != "cpu"}
+        elsewhere = str(device or "cpu").split(":")[0] != "cpu"
+        asked = {"embedding": embedding, "dtype": dtype is not None, "device": elsewhere}
         if given := [name for name, value in asked.items() if value]:
             raise OptionError(f"An ONNX file runs as it is, on the CPU: leave out {', '.join(given)}.")
         return OnnxNetwork(os.fspath(model), threads)  # type: ignore[arg-type]
-    from torch import nn
+    if isinstance(model, str | os.PathLike):
+        refuse_other_exports(model)
+    kinds: tuple[type, ...] = (str, os.PathLike)
+    try:
+        from torch import nn
 
-    from .network import Network
-
-    if not isinstance(model, str | os.PathLike | nn.Module):
+        kinds = (*kinds, nn.Module)
+    except ModuleNotFoundError:  # then it is no network, either
+        pass
+    if not isinstance(model, kinds):
         raise OptionError(f"model must be a name with weights, a path or a network, got {type(model).__name__}.")
-
+    try:
+        from .network import Network
+    except ModuleNotFoundError as error:
+        name = os.fspath(model) if isinstance(model, str | os.PathLike) else type(model).__name__
+        raise FerzooError(
+            f"The network {name!r} needs the package {str(error.name).partition('.')[0]}: pip install torch timm. Or "
+            "give an .onnx file, which `ferzoo export` writes: of exported files ferzoo runs .onnx alone."
+        ) from error
     return Network(model, embedding, device, dtype)

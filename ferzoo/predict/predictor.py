@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -62,6 +63,8 @@ class Pending:
 class Predictor:
     """Find the faces in images and name their expressions.
 
+    A copy, in another process too, loads the cascade and an ONNX file anew.
+
     Example:
         >>> predictor = Predictor("lfnsb")
         >>> for face in predictor("photo.jpg"):
@@ -109,19 +112,19 @@ class Predictor:
             CheckpointError: If it has no weights, they are damaged, or its cfg has a preprocessing that cannot be done.
             OptionError: If an argument is out of its range, does not go with the others, or the network lacks what is
                 needed.
+            FerzooError: Without torch or timm, for another network than an ONNX file.
         """
-        self.margin = MARGIN if margin is None else float(margin)
-        if not -0.4 <= self.margin <= 2:
-            raise OptionError(f"margin must be a fraction of the box's side from -0.4 to 2, got {margin}.")
-        for name, value in (("batch_size", batch_size), ("threads", threads)):
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise OptionError(f"{name} must be a whole number, 1 or more, got {value!r}.")
+        share: Any = MARGIN if margin is None else margin
+        if not (isinstance(share, numbers.Real) and -0.4 <= float(share) <= 2) or isinstance(share, bool):
+            raise OptionError(f"margin must be a fraction of the box's side from -0.4 to 2, got {margin!r}.")
+        self.margin = float(share)
         if detector is not None and (not detect or not callable(detector)):
             raise OptionError("detector must be a callable that takes an RGB array; with detect=False there is none.")
-        self.batch_size, self.threads = batch_size, threads
+        self.batch_size = _count("batch_size", batch_size)
+        self.threads = None if threads is None else _count("threads", threads)
         # Before the weights: a missing extra should show at once.
-        self.detector = (detector or HaarDetector(min_face, threads)) if detect else None
-        self.network: Any = open_network(model, embedding, device, dtype, threads)
+        self.detector = (detector or HaarDetector(min_face, self.threads)) if detect else None
+        self.network: Any = open_network(model, embedding, device, dtype, self.threads)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -143,19 +146,13 @@ class Predictor:
         Raises:
             ImageError: If the one image, or one given in memory, cannot be used; if a folder or pattern has no file.
         """
-        many: Iterable[Source] | None = None
-        one = isinstance(images, Image.Image) or (isinstance(images, np.ndarray) and images.ndim != 4)
-        if isinstance(images, str | os.PathLike):
-            many = expand(images) if is_many(images) else None
-        elif isinstance(images, Iterable) and not one and not hasattr(images, "permute"):
-            many = images
-        if many is None:
+        if not is_many(images) if isinstance(images, str | os.PathLike) else _is_one(images):
             (only,) = self.stream([images])
             if only.error:
                 raise only.error
             return only.faces
         out = []
-        for prediction in self.stream(many):
+        for prediction in self.stream(images):
             if prediction.error:
                 if not isinstance(prediction.source, str | os.PathLike):
                     raise prediction.error
@@ -163,11 +160,11 @@ class Predictor:
             out.append(prediction.faces)
         return out
 
-    def stream(self, images: str | os.PathLike[str] | Iterable[Source]) -> Iterator[Prediction]:
+    def stream(self, images: Source | Iterable[Source]) -> Iterator[Prediction]:
         """Predict many images one by one: none is kept, and one that cannot be read stops nothing.
 
         Args:
-            images: A path, folder or pattern, or an iterable of images, each as `__call__` takes it.
+            images: One image, a folder or pattern, or an iterable of images, each as `__call__` takes it.
 
         Yields:
             One `Prediction` an image, in order; they come in groups of about `batch_size` faces.
@@ -175,7 +172,9 @@ class Predictor:
         Raises:
             ImageError: If a folder or pattern has no file.
         """
-        sources: Iterable[Source] = expand(images) if isinstance(images, str | os.PathLike) else images
+        sources: Any = [images] if _is_one(images) else images
+        if isinstance(images, str | os.PathLike):
+            sources = expand(images)
         waiting: list[Pending] = []
         crops = 0
         for source in sources:
@@ -279,3 +278,17 @@ class Predictor:
         named = dict(zip(self.labels, scores.tolist(), strict=True))
         points = None if landmarks is None else tuple((float(x), float(y)) for x, y in landmarks)
         return Face(box, max(named, key=named.__getitem__), named, points, vector)
+
+
+def _count(name: str, value: Any) -> int:
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
+        raise OptionError(f"{name} must be a whole number, 1 or more, got {value!r}.")
+    return int(value)
+
+
+def _is_one(images: Any) -> bool:
+    """Whether what is no path is one image, or none at all, and not many."""
+    if isinstance(images, np.ndarray):
+        return images.ndim != 4 and images.dtype.kind not in "OU"  # an array of paths or images is many
+    single = isinstance(images, Image.Image | bytes | bytearray | memoryview) or hasattr(images, "permute")
+    return single or not isinstance(images, Iterable)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..weights.folders import sha256_of
-from .faces import MARGIN, Detector
+from .faces import Detector
 from .images import printable
 from .predictor import Predictor
 from .scoring_sources import Source
@@ -92,11 +92,11 @@ def facts_of(
         "weights": weights_of(predictor.network),
         "labels": list(predictor.labels),
         "detector": None if detector is None else getattr(detector, "__qualname__", type(detector).__qualname__),
-        "margin": MARGIN if settings.margin is None else settings.margin,
+        "margin": predictor.margin,
         "min_face": settings.min_face,
         "device": settings.device or "cpu",
         "dtype": settings.dtype,
-        "batch_size": settings.batch_size,
+        "batch_size": predictor.batch_size,
         "keep": list(keep),
         "format": form,
     }

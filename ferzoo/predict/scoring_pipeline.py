@@ -17,7 +17,7 @@ import numpy as np
 from ..data.processors import usable_cores
 from ..registry.exported import is_exported
 from .faces import Detector
-from .haar import HaarDetector
+from .haar import HaarDetector, limit_opencv
 from .predictor import Pending, Prediction, Predictor
 from .scoring_parts import Item
 
@@ -61,9 +61,10 @@ class Pipeline:
         # which share it image by image end together.
         whole = is_exported(settings.model) and not settings.detect
         # A number of threads that is none is the predictor's to refuse.
-        self._whole = whole and isinstance(threads, int) and threads >= self.workers
+        number = isinstance(threads, int | np.integer) and not isinstance(threads, bool)
+        self._whole = whole and number and threads >= self.workers
         # The calling threads compute, too: with the session's others they are as many as there should be.
-        own = {"threads": threads - self.workers + 1} if self._whole else {}
+        own = {"threads": int(threads) - self.workers + 1} if self._whole else {}
         self.predictor = settings.predictor(**own)
         # Groups are the same whatever the threads.
         self._most = BYTES if whole else math.inf
@@ -117,7 +118,9 @@ def predict_items(
     """
     # As many images as the next group can have are ready or being worked on.
     prepared = _in_order(_Preparer(predictor), items, workers, predictor.batch_size + workers * AHEAD)
-    with _single_threaded_opencv(predictor), warnings.catch_warnings(), contextlib.closing(prepared):
+    # One thread of OpenCV a call: the image threads fill the processors, and candidates come in one order alone.
+    single = limit_opencv(1 if isinstance(predictor.detector, HaarDetector) else None)
+    with single, warnings.catch_warnings(), contextlib.closing(prepared):
         # Reading an image puts the filters aside for a moment, which threads do to each other's harm: on the way out
         # they are as they were.
         for group in _groups(prepared, predictor.batch_size, most, lambda one: len(one.crops), lambda one: one.source):
@@ -214,19 +217,3 @@ def _groups(
             group, faces, weight = [], 0, 0
     if group:
         yield group
-
-
-@contextlib.contextmanager
-def _single_threaded_opencv(predictor: Predictor) -> Iterator[None]:
-    """One thread a call: the image threads fill the processors, and candidates come in one order alone."""
-    if not isinstance(predictor.detector, HaarDetector):
-        yield
-        return
-    import cv2
-
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)

@@ -72,7 +72,7 @@ class OnnxFile:
             WeightsNotFoundError: If there is no such file.
             CheckpointError: If it is no network that ferzoo exported.
         """
-        self.path = Path(path).expanduser()
+        self.path, self._threads = Path(path).expanduser(), threads
         if not self.path.is_file():
             raise WeightsNotFoundError(f"There is no file {self.path}.")
         try:
@@ -102,6 +102,10 @@ class OnnxFile:
                 f"{self.path} does not say what its classes and its input are: export it with `ferzoo export`."
             ) from error
         self._input = self._session.get_inputs()[0].name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy, in another process too, opens the file anew."""
+        return type(self), (self.path.absolute(), self._threads)
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         """Run the network.

@@ -203,10 +203,15 @@ def test_threads_are_given_back(colours) -> None:
     [
         ({"margin": -0.5}, "margin"),
         ({"margin": math.nan}, "margin"),
+        ({"margin": "a"}, "margin"),
         ({"batch_size": 0}, "batch_size"),
+        ({"batch_size": None}, "batch_size"),
         ({"threads": 0}, "threads"),
+        ({"threads": True}, "threads"),
         ({"min_face": 0}, "min_face"),
+        ({"min_face": "a"}, "min_face"),
         ({"dtype": "int8"}, "dtype"),
+        ({"dtype": "float8_e4m3fn"}, "dtype"),
         ({"dtype": "nonsense"}, "dtype"),
         ({"detector": "haar"}, "detector"),
         ({"detector": len, "detect": False}, "detector"),
@@ -217,7 +222,7 @@ def test_wrong_arguments(colours, arguments, word) -> None:
         Predictor(colours, **arguments)
 
 
-@pytest.mark.parametrize("device", ["nonsense", "cuda:99"])
+@pytest.mark.parametrize("device", ["nonsense", "cuda:99", "meta"])
 def test_unusable_device(colours, device) -> None:
     with pytest.raises(FerzooError, match=device):
         Predictor(colours, detect=False, device=device)

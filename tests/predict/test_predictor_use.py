@@ -1,0 +1,155 @@
+"""A `Predictor` in other processes, in several threads, without torch, and with a single image to stream."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mean_colour import MeanColour
+from PIL import Image
+
+import ferzoo
+from ferzoo.errors import ImageError
+from ferzoo.predict import haar
+from ferzoo.predict.haar import HaarDetector, limit_opencv
+from ferzoo.predict.predictor import Predictor
+
+IMAGE = np.random.default_rng(2).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("number", [np.int64(2), np.uint8(2)])
+def test_numbers_of_numpy(number: Any) -> None:
+    predictor = Predictor(MeanColour(), detect=False, batch_size=number, threads=number, margin=np.float32(0.5))
+    values = predictor.batch_size, predictor.threads, predictor.margin
+    assert values == (2, 2, 0.5) and [type(value) for value in values] == [int, int, float]
+    assert len(predictor(IMAGE)) == 1
+
+
+@pytest.mark.parametrize("kind", ["array", "grey", "pil", "path"])
+def test_one_image_to_stream(tmp_path: Path, kind: str) -> None:
+    Image.fromarray(IMAGE).save(tmp_path / "a.png")
+    given = {"array": IMAGE, "grey": IMAGE[:, :, 0], "pil": Image.fromarray(IMAGE), "path": tmp_path / "a.png"}[kind]
+    predictor = Predictor(MeanColour(), detect=False)
+    (only,) = predictor.stream(given)
+    assert only.source is given if kind != "path" else only.source == given
+    assert (only.width, only.height) == (48, 48) and only.faces == predictor(given)
+
+
+def test_many_images_to_stream() -> None:
+    predictor = Predictor(MeanColour(), detect=False)
+    several = np.empty(3, dtype=object)
+    several[:] = [IMAGE] * 3
+    for many in (np.stack([IMAGE] * 3), [IMAGE] * 3, iter([IMAGE] * 3), several):
+        assert [len(one.faces) for one in predictor.stream(many)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_bytes_are_no_images(kind: type) -> None:
+    data = io.BytesIO()
+    Image.fromarray(IMAGE).save(data, "png")
+    predictor = Predictor(MeanColour(), detect=False)
+    with pytest.raises(ImageError, match=rf"not {kind.__name__}\. The bytes of a file: PIL.Image.open\(io.BytesIO"):
+        predictor(kind(data.getvalue()))
+    (only,) = predictor.stream(kind(data.getvalue()))
+    assert kind.__name__ in str(only.error)
+
+
+@pytest.mark.parametrize("again", [lambda one: pickle.loads(pickle.dumps(one)), copy.deepcopy])
+@pytest.mark.parametrize("kind", ["network", "folder", "onnx"])
+def test_copies_give_the_same(checkpoint: Path, astronaut: Path, tmp_path: Path, kind: str, again: Any) -> None:
+    pytest.importorskip("cv2", reason="comes with the extra faces")
+    model: Any = MeanColour() if kind == "network" else checkpoint
+    if kind == "onnx":
+        pytest.importorskip("onnxruntime", reason="comes with the extra export")
+        pytest.importorskip("onnx", reason="comes with the extra export")
+        model = tmp_path / "net.onnx"
+        ferzoo.export(checkpoint, model)
+    predictor = Predictor(model, min_face=40, threads=1)
+    expected = predictor(astronaut)
+    copied = again(predictor)
+    found = copied(astronaut)
+    assert copied.labels == predictor.labels and found[0].box == expected[0].box
+    assert list(found[0].scores.values()) == pytest.approx(list(expected[0].scores.values()), abs=1e-6)
+    detector = copied.detector
+    assert (detector.min_face, detector.threads) == (40, 1) and detector is not predictor.detector
+
+
+def test_opencv_gets_its_threads_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    cv2: Any = pytest.importorskip("cv2", reason="comes with the extra faces")
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(3)
+    try:
+        first, second = threading.Event(), threading.Event()
+
+        def one() -> None:
+            with limit_opencv(1):
+                first.set()
+                second.wait(60)
+
+        thread = threading.Thread(target=one)
+        thread.start()
+        first.wait(60)
+        with limit_opencv(2):  # begins while the other is inside, and ends after it
+            assert cv2.getNumThreads() == 2
+            second.set()
+            thread.join()
+        assert cv2.getNumThreads() == 3
+        with pytest.raises(KeyError), limit_opencv(1):
+            raise KeyError
+        assert cv2.getNumThreads() == 3
+        seen = []
+        monkeypatch.setattr(haar, "limit_opencv", lambda count: seen.append(count) or limit_opencv(count))
+        HaarDetector(threads=1)(IMAGE)
+        HaarDetector()(IMAGE)
+        assert seen == [1, None] and cv2.getNumThreads() == 3
+    finally:
+        cv2.setNumThreads(before)
+
+
+@pytest.mark.parametrize("missing", ["torch", "timm"])
+def test_without_torch(missing: str, tmp_path: Path) -> None:
+    """Whatever is asked for, the answer says what to install, or what to give instead."""
+    (tmp_path / "x.png").write_bytes(b"")
+    code = f"""
+import sys
+sys.modules[{missing!r}] = None
+import ferzoo
+from ferzoo.cli.main import main
+from ferzoo.errors import FerzooError
+for model in ("lfnsb", "x.png", "a.xml", "a.pt", None):
+    try:
+        ferzoo.Predictor(model, detect=False)
+    except FerzooError as error:
+        print(type(error).__name__, error)
+sys.exit(main(["predict", "x.png", "--no-detect"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    lines = done.stdout.splitlines()
+    needs = f"needs the package {missing}: pip install torch timm. Or give an .onnx file, which"
+    assert done.returncode == 2 and needs in done.stderr and "Traceback" not in done.stderr
+    assert lines[0].startswith("FerzooError The network 'lfnsb'") and lines[1].startswith(
+        "FerzooError The network 'x.png'"
+    )
+    assert all(needs in line and "ferzoo runs .onnx alone" in line for line in lines[:2])
+    assert all(line.startswith("CheckpointError") and "ferzoo runs .onnx alone" in line for line in lines[2:4])
+    assert lines[4] == "OptionError model must be a name with weights, a path or a network, got NoneType."
+
+
+def test_a_full_standard_output(checkpoint: Path, astronaut: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("needs Linux")
+    command = [sys.executable, "-m", "ferzoo.cli.main", "predict", str(astronaut), "--no-detect", "--json"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*command, "--model", str(checkpoint)], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        "ferzoo predict: Standard output cannot be written: No space left on device."
+    )
