@@ -49,7 +49,8 @@ def check_model(
         Names of the checks, all of which passed.
 
     Raises:
-        ConformanceError: If a clause is broken; the message lists each, and what was wanted.
+        ConformanceError: If a clause is broken; the message lists each, and what was wanted. Or if
+            the entrypoint returns no network.
         UnknownNameError: If the name is not registered, or `skip` names no check.
     """
     entrypoint: Callable[..., nn.Module]
@@ -58,7 +59,7 @@ def check_model(
     else:
         name, entrypoint = getattr(name_or_entrypoint, "__name__", "The network"), name_or_entrypoint
     with torch.random.fork_rng(devices=[]):
-        cfg = getattr(entrypoint(**kwargs), "pretrained_cfg", None)
+        cfg = getattr(_built(name, entrypoint, kwargs), "pretrained_cfg", None)
         if not cfg or not cfg.get("input_size"):
             wanted = "build it with timm.models.build_model_with_cfg and a default cfg that states its input_size"
             raise ConformanceError(f"{name} has no pretrained_cfg with an input_size: {wanted}.", ["cfg: missing"])
@@ -69,3 +70,16 @@ def check_model(
             kwargs["img_size"] = size
         subject = ModelSubject(name, entrypoint, kwargs, dict(cfg), in_chans or cfg["input_size"][0], size, fixed)
         return run_checks(MODEL_CHECKS, subject, name, skip)
+
+
+def _built(name: str, entrypoint: Callable[..., nn.Module], kwargs: dict[str, Any]) -> nn.Module:
+    """The network as it comes; an entrypoint may return anything."""
+    wanted = "Its entrypoint has to return a torch.nn.Module"
+    try:
+        network = entrypoint(**kwargs)
+    except AttributeError as error:  # timm's, for example, where it gets None
+        raise ConformanceError(f"{name} cannot be built: {error}. {wanted}.", [f"build: {error}"]) from error
+    if not isinstance(network, nn.Module):
+        found = f"it returned a {type(network).__name__}"
+        raise ConformanceError(f"{name} cannot be built. {wanted}, but {found}.", [f"build: {found}"])
+    return network

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import tiny_networks as tiny
 import torch
+from timm.models import _registry
 from tiny_networks import Tiny, entrypoint
 from torch import nn
 
@@ -97,6 +98,16 @@ def test_a_lenient_checkpoint_filter_is_told() -> None:
     with pytest.raises(ConformanceError) as caught:
         check_model(entrypoint(Tiny, lambda state, model: state), skip=only("checkpoint"))
     assert "checkpoint: a checkpoint without stem.conv.weight was accepted" in caught.value.failures
+
+
+def test_an_entrypoint_that_returns_no_network_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing_of_the_tests(**kwargs: Any) -> Any:
+        return None
+
+    monkeypatch.setitem(_registry._model_entrypoints, "nothing_of_the_tests", nothing_of_the_tests)
+    for target in (nothing_of_the_tests, "nothing_of_the_tests"):
+        with pytest.raises(ConformanceError, match="nothing_of_the_tests cannot be built.* a torch.nn.Module"):
+            check_model(target)
 
 
 def test_no_cfg_at_all_is_told() -> None:
