@@ -103,7 +103,7 @@ def _features_only(subject: ModelSubject, report: Report) -> None:
     reference = subject.build().eval().forward_intermediates(x, intermediates_only=True)
     everything = tuple(range(len(reference)))
     for indices in (None, (everything[-1],), everything[:2]):
-        kwargs = {} if indices is None else {"out_indices": indices}
+        kwargs: dict[str, Any] = {} if indices is None else {"out_indices": indices}
         features = subject.build(features_only=True, **kwargs).eval()
         maps, info = features(x), features.feature_info
         wanted = everything if indices is None else indices

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -33,11 +33,10 @@ class ModelSubject:
     size: tuple[int, int]
     #: The network takes no size but the one that it was built for.
     fixed_size: bool
-    seed: int = field(default=0)
 
-    def build(self, **kwargs: Any) -> Any:
+    def build(self, seed: int = 0, **kwargs: Any) -> Any:
         """A fresh network, the same at every call with one seed; typed by what the checks find in it."""
-        torch.default_generator.manual_seed(self.seed)
+        torch.default_generator.manual_seed(seed)
         return self.entrypoint(**{**self.kwargs, "in_chans": self.in_chans, **kwargs})
 
     def batch(self, length: int, in_chans: int | None = None, dtype: torch.dtype | None = None) -> torch.Tensor:
@@ -49,9 +48,9 @@ class ModelSubject:
         """The network in eval mode with random statistics; a check that changes it copies it first."""
         return randomise(self.build()).eval()
 
-    @cached_property
+    @property
     def x(self) -> torch.Tensor:
-        """A batch of three."""
+        """A batch of three, a fresh one at every call: a network may change it in place."""
         return self.batch(3)
 
     @cached_property
@@ -60,9 +59,9 @@ class ModelSubject:
         """The network's logits for `x`."""
         return self.model(self.x)
 
-    @cached_property
+    @property
     def other_x(self) -> torch.Tensor:
-        """A batch of two that `x` does not hold."""
+        """A batch of two that `x` does not hold, a fresh one at every call."""
         return self.batch(5)[3:]
 
     @cached_property

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
 
+from ..registry.config import classifier_prefixes
 from .report import Check, Report
 from .subject import ModelSubject
 
@@ -40,20 +42,27 @@ def _gradients(subject: ModelSubject, report: Report) -> None:
     x = subject.batch(4)
     zero: set[str] | None = None
     seed = 0
-    try:
-        while zero is None or (zero and seed < SEEDS):
-            subject.seed = seed
-            model = subject.build().train()
-            exempt = set(getattr(model, "loss_only_parameters", ()))
-            labels = torch.arange(len(x)) % model.num_classes
-            nn.functional.cross_entropy(model(x), labels).backward()
-            dead = missing_gradients(model.named_parameters(), report, exempt)
-            zero = dead if zero is None else zero & dead
-            seed += 1
-            if report.failures and report.failures[-1][0].name == "gradients":
-                return
-    finally:
-        subject.seed = 0
+    while zero is None or (zero and seed < SEEDS):
+        model = subject.build(seed).train()
+        resting = [
+            name
+            for name, part in model.named_modules()
+            if not part.training and any(p.requires_grad for p in part.parameters())
+        ]
+        report.expect(not resting, f"train() leaves {', '.join(resting[:4])} in eval mode")
+        exempt = set(getattr(model, "loss_only_parameters", ()))
+        labels = torch.arange(len(x)) % model.num_classes
+        torch.default_generator.manual_seed(3)
+        output = model(x)
+        nn.functional.cross_entropy(output, labels).backward()
+        dead = missing_gradients(model.named_parameters(), report, exempt)
+        zero = dead if zero is None else zero & dead
+        if not seed:
+            _trained(model, x, output, labels, report)
+            report.expect(torch.equal(x, subject.batch(4)), "in training mode it changes its batch in place")
+        seed += 1
+        if report.failures and report.failures[-1][0].name == "gradients":
+            return
     for name in sorted(zero):
         report.fail(f"the gradient of {name} is all zero at {SEEDS} initialisations")
     names = dict(model.named_parameters())
@@ -68,24 +77,43 @@ def _gradients(subject: ModelSubject, report: Report) -> None:
             report.expect(names[name].grad is not None, f"{name} reaches no output of forward_train")
 
 
+def _trained(model: Any, x: torch.Tensor, output: torch.Tensor, labels: torch.Tensor, report: Report) -> None:
+    """Training calls forward_train: expect of it what `forward` gave, and the gradient that it left."""
+    expected = {name: p.grad for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+    model.zero_grad()
+    torch.default_generator.manual_seed(3)
+    logits = model.forward_train(x)["logits"]
+    report.same(logits, output, "in training mode forward_train's logits")
+    nn.functional.cross_entropy(logits, labels).backward()
+    found = {name: p.grad for name, p in model.named_parameters() if name in expected and p.grad is not None}
+    lost = [name for name in expected if name not in found]
+    if expected and report.expect(not lost, f"forward_train's logits give {', '.join(lost[:4])} no gradient"):
+        through, direct = (torch.cat([grads[name].flatten() for name in expected]) for grads in (found, expected))
+        report.same(through, direct, "the gradient through forward_train")
+
+
 def _checkpointing(subject: ModelSubject, report: Report) -> None:
     x = subject.batch(4)
     results = []
     for enable in (False, True):
         model = subject.build().train()
-        model.set_grad_checkpointing(enable)
+        model.set_grad_checkpointing(True)
+        if not enable:
+            model.set_grad_checkpointing(False)
         calls: list[int] = []
         for part in model.modules():
             # Before, not after: recomputation stops within a module once every saved tensor is back.
             part.register_forward_pre_hook(lambda *_, calls=calls: calls.append(1))
         torch.default_generator.manual_seed(3)
         output = model(x)
+        once = len(calls)
         (output * torch.linspace(-1, 1, output.numel()).view_as(output)).sum().backward()
         gradients = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
-        results.append((output, torch.cat(gradients), len(calls)))
+        results.append((output, torch.cat(gradients), len(calls) - once))
     report.same(results[1][0], results[0][0], "the output with set_grad_checkpointing")
     report.same(results[1][1], results[0][1], "the gradient with set_grad_checkpointing")
-    report.expect(results[1][2] > results[0][2], "set_grad_checkpointing recomputes nothing in the backward pass")
+    report.expect(results[1][2] > 0, "set_grad_checkpointing recomputes nothing in the backward pass")
+    report.expect(results[0][2] == 0, "set_grad_checkpointing(False) goes on recomputing")
 
 
 def _groups(subject: ModelSubject, report: Report) -> None:
@@ -107,21 +135,35 @@ def _groups(subject: ModelSubject, report: Report) -> None:
         groups = group_parameters(model, matcher, reverse=True)
         report.expect(set(groups) == {n for n, _ in model.named_parameters()}, "the groups do not hold every parameter")
         report.expect(len(set(groups.values())) > 1, f"group_matcher(coarse={coarse}) makes one group of everything")
+        ends = [
+            {group for name, group in groups.items() if name.startswith(classifier_prefixes(subject.cfg.get(key)))}
+            for key in ("first_conv", "classifier")
+        ]
+        if all(ends):
+            rises = max(ends[0]) < min(ends[1])
+            report.expect(rises, f"group_matcher(coarse={coarse}) puts the classifier no higher than the first layer")
 
 
 def _weight_decay(subject: ModelSubject, report: Report) -> None:
     model = subject.model
     unknown = set(model.no_weight_decay()) - {name for name, _ in model.named_parameters()}
     report.expect(not unknown, f"no_weight_decay names {', '.join(sorted(unknown)[:4])}, which are no parameters")
+    weights = {name for name, p in model.named_parameters() if p.dim() > 1}
+    report.expect(not weights <= set(model.no_weight_decay()), "no_weight_decay names every weight")
 
 
 TRAINING_CHECKS = (
     Check(
         "gradients",
-        "a training step gives every parameter a gradient, or loss_only_parameters declares it.",
+        "a training step gives every parameter a gradient, or loss_only_parameters declares it; forward_train gives "
+        "the logits and gradient of forward, and train() reaches every module that has something to train.",
         _gradients,
     ),
-    Check("checkpointing", "set_grad_checkpointing recomputes, with the same output and gradient.", _checkpointing),
-    Check("groups", "group_matcher matches every parameter.", _groups),
-    Check("weight_decay", "no_weight_decay returns names of parameters.", _weight_decay),
+    Check(
+        "checkpointing",
+        "set_grad_checkpointing recomputes until told False, with the same output and gradient.",
+        _checkpointing,
+    ),
+    Check("groups", "group_matcher matches every parameter, and runs from the first layer to the classifier.", _groups),
+    Check("weight_decay", "no_weight_decay returns names of parameters, not of every weight.", _weight_decay),
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import tiny_networks as tiny
+import tiny_training as training
 import torch
 from timm.models import _registry
 from tiny_networks import Tiny, entrypoint
@@ -57,12 +58,12 @@ def test_checks_leave_the_random_numbers_alone() -> None:
         (tiny.WrongMap, "intermediates", r"map 0 of forward_intermediates\(x\) differs"),
         (tiny.NeverStops, "intermediates", "stop_early=True runs the last stage"),
         (tiny.KeepsAll, "prune", "keeps a classifier of 78 parameters"),
-        (tiny.Pretends, "gradients", "loss_only_parameters names head.bias, which reaches the logits"),
-        (tiny.Unused, "gradients", "extra gets no gradient"),
-        (tiny.Cut, "gradients", "the gradient of extra is all zero at 4 initialisations"),
-        (tiny.NoRecompute, "checkpointing", "recomputes nothing"),
-        (tiny.OneGroup, "groups", r"group_matcher\(coarse=False\) matches no head.bias"),
-        (tiny.WrongDecay, "weight_decay", "no_weight_decay names no.such.weight"),
+        (training.Pretends, "gradients", "loss_only_parameters names head.bias, which reaches the logits"),
+        (training.Unused, "gradients", "extra gets no gradient"),
+        (training.Cut, "gradients", "the gradient of extra is all zero at 4 initialisations"),
+        (training.NoRecompute, "checkpointing", "recomputes nothing"),
+        (training.OneGroup, "groups", r"group_matcher\(coarse=False\) matches no head.bias"),
+        (training.WrongDecay, "weight_decay", "no_weight_decay names no.such.weight"),
         (tiny.Silent, "inputs", "does not name 3, 4: wrong batch"),
         (tiny.Careless, "inputs", "a batch of 4 channels where 3 are expected raised RuntimeError, no ValueError"),
         (tiny.ThreeChannels, "channels", "InputSizeError|RuntimeError"),
@@ -71,6 +72,18 @@ def test_checks_leave_the_random_numbers_alone() -> None:
         (tiny.Branches, "compile", "fullgraph|[Dd]ata-dependent|Unsupported|graph"),
         (tiny.BatchInPython, "script", "super"),
         (tiny.FixedBatch, "trace", "shape"),
+        (tiny.Unsaved, "copies", "the output after a safetensors round trip differs"),
+        (tiny.Clamps, "gradients", "in training mode it changes its batch in place"),
+        (training.Detached, "gradients", "forward_train's logits give stem.conv.weight, .* no gradient"),
+        (training.Softened, "gradients", "in training mode forward_train's logits differs"),
+        (training.FrozenNorms, "gradients", r"train\(\) leaves stem.bn, .* in eval mode"),
+        (training.AlwaysRecomputes, "checkpointing", r"set_grad_checkpointing\(False\) goes on recomputing"),
+        (
+            training.HeadFirst,
+            "groups",
+            r"group_matcher\(coarse=True\) puts the classifier no higher",
+        ),
+        (training.NoDecay, "weight_decay", "no_weight_decay names every weight"),
     ],
 )
 def test_a_broken_network_is_told(cls: type[nn.Module], check: str, message: str) -> None:
@@ -94,10 +107,21 @@ def test_a_wrong_cfg_is_told(cfg: dict[str, Any], message: str) -> None:
         check_model(entrypoint(Tiny, **cfg), skip=only("cfg"))
 
 
-def test_a_lenient_checkpoint_filter_is_told() -> None:
+@pytest.mark.parametrize(
+    ("filter_fn", "message"),
+    [
+        (lambda state, model: state, "without stem.conv.weight was accepted"),
+        (lambda state, model: state, "with a surplus surplus.weight was accepted"),
+        (tiny.fills_in, "without stages.1.0.conv.weight was accepted"),
+        (tiny.drops_surplus, "with a surplus stages.1.0.conv.weight_surplus was accepted"),
+        (tiny.reshapes, "with twice the rows of stages.1.0.conv.weight was accepted"),
+        (tiny.drops_by_size, "of another class count loads without stem.conv.weight"),
+    ],
+)
+def test_a_lenient_checkpoint_filter_is_told(filter_fn: Any, message: str) -> None:
     with pytest.raises(ConformanceError) as caught:
-        check_model(entrypoint(Tiny, lambda state, model: state), skip=only("checkpoint"))
-    assert "checkpoint: a checkpoint without stem.conv.weight was accepted" in caught.value.failures
+        check_model(entrypoint(Tiny, filter_fn), skip=only("checkpoint"))
+    assert any(failure.startswith(f"checkpoint: a checkpoint {message}") for failure in caught.value.failures)
 
 
 def test_an_entrypoint_that_returns_no_network_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +141,7 @@ def test_no_cfg_at_all_is_told() -> None:
 
 def test_every_failure_is_in_one_error() -> None:
     with pytest.raises(ConformanceError) as caught:
-        check_model(entrypoint(tiny.WrongDecay, license=None), skip=only("cfg", "weight_decay", "forward"))
+        check_model(entrypoint(training.WrongDecay, license=None), skip=only("cfg", "weight_decay", "forward"))
     assert [failure.partition(":")[0] for failure in caught.value.failures] == ["cfg", "weight_decay"]
     assert isinstance(caught.value, AssertionError) and isinstance(caught.value, FerzooError)
 

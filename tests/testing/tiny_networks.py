@@ -148,36 +148,6 @@ class KeepsAll(Tiny):
         return [0]
 
 
-class Pretends(Tiny):
-    loss_only_parameters = ("head.bias",)
-
-
-class Unused(Tiny):
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.extra = nn.Parameter(torch.zeros(3, 3, device=kwargs.get("device"), dtype=kwargs.get("dtype")))
-
-
-class Cut(Unused):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return super().forward(x) + 0 * self.extra.sum()
-
-
-class NoRecompute(Tiny):
-    def set_grad_checkpointing(self, enable: bool = True) -> None:
-        pass
-
-
-class OneGroup(Tiny):
-    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        return {"stem": "^stem"}
-
-
-class WrongDecay(Tiny):
-    def no_weight_decay(self) -> set[str]:
-        return {"no.such.weight"}
-
-
 class Silent(Tiny):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if x.shape[1] != self.in_chans:
@@ -217,3 +187,87 @@ class FixedBatch(Tiny):
 class BatchInPython(Tiny):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.stack([super(BatchInPython, self).forward(image[None])[0] for image in x])
+
+
+class RandomPool(AveragePool):
+    def __init__(self, **dd: Any) -> None:
+        super().__init__()
+        self.register_buffer("mix", torch.rand(12, **dd) + 0.5, persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) * self.mix
+
+
+class Unsaved(Tiny):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.init_head(RandomPool, 12, 12)
+
+
+class Remembers(Unsaved):
+    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+        x = super().forward_features(x)
+        self.head_norm.register_buffer("seen", x.mean((0, 2, 3)))
+        return x
+
+
+class DropsInEval(Tiny):
+    def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
+        x = nn.functional.dropout(self.pool(x), self.drop_rate, training=True)
+        return x if pre_logits else self.head(x)
+
+
+class Clamps(Tiny):
+    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward_features(x.clamp_(-1.5, 1.5))
+
+
+class CpuConstant(Tiny):
+    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward_features(x) * torch.full((1,), 1.5)
+
+
+class SingleHead(Tiny):
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        super().reset_classifier(num_classes, global_pool)
+        self.head.float()
+
+
+class CpuHead(Tiny):
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        super().reset_classifier(num_classes, global_pool)
+        self.head = nn.Linear(12, num_classes, dtype=self.stem.conv.weight.dtype) if num_classes else nn.Identity()
+
+
+class Misnamed(Tiny):
+    def forward_train(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        logits = self(x)
+        return {"logits": logits, "features": x, "embedding": logits}
+
+
+def fills_in(state: dict[str, torch.Tensor], model: nn.Module) -> dict[str, torch.Tensor]:
+    """A filter that takes what is missing of the stages from the network."""
+    own = {name: tensor for name, tensor in model.state_dict().items() if name.startswith("stages.")}
+    return convert_state_dict({**own, **state}, model)
+
+
+def drops_surplus(state: dict[str, torch.Tensor], model: nn.Module) -> dict[str, torch.Tensor]:
+    """A filter that takes of the stages what the network has."""
+    own = model.state_dict()
+    return convert_state_dict({k: v for k, v in state.items() if k in own or not k.startswith("stages.")}, model)
+
+
+def reshapes(state: dict[str, torch.Tensor], model: nn.Module) -> dict[str, torch.Tensor]:
+    """A filter that takes what does not fit from the network."""
+    own = model.state_dict()
+    fits = {k: k not in own or own[k].shape == v.shape or k.startswith(("stem.", "head.")) for k, v in state.items()}
+    return convert_state_dict({k: v if fits[k] else own[k] for k, v in state.items()}, model)
+
+
+def drops_by_size(state: dict[str, torch.Tensor], model: nn.Module) -> dict[str, torch.Tensor]:
+    """A filter that, for another class count, drops every tensor that is as large as the checkpoint's."""
+    own, classes = model.state_dict(), len(state["head.bias"])
+    if len(own["head.bias"]) == classes:
+        return convert_state_dict(state, model)
+    kept = {k: own[k] if classes in v.shape and not k.startswith("head.") else v for k, v in state.items()}
+    return convert_state_dict(kept, model)

@@ -1,0 +1,80 @@
+"""Networks that each differ from a sound one in how they train."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from tiny_networks import Tiny
+from torch import nn
+
+
+class Pretends(Tiny):
+    loss_only_parameters = ("head.bias",)
+
+
+class Unused(Tiny):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.extra = nn.Parameter(torch.zeros(3, 3, device=kwargs.get("device"), dtype=kwargs.get("dtype")))
+
+
+class Cut(Unused):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) + 0 * self.extra.sum()
+
+
+class NoRecompute(Tiny):
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        pass
+
+
+class OneGroup(Tiny):
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        return {"stem": "^stem"}
+
+
+class WrongDecay(Tiny):
+    def no_weight_decay(self) -> set[str]:
+        return {"no.such.weight"}
+
+
+class Detached(Tiny):
+    def forward_train(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        features = self.forward_features(x).detach()
+        return {"logits": self.forward_head(features), "features": features}
+
+
+class Softened(Tiny):
+    def forward_train(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        outputs = super().forward_train(x)
+        return {**outputs, "logits": outputs["logits"].softmax(1)} if self.training else outputs
+
+
+class Undropped(Tiny):
+    def forward_train(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"logits": self.head(self.pool(self.forward_features(x)))}
+
+
+class FrozenNorms(Tiny):
+    def train(self, mode: bool = True) -> FrozenNorms:
+        super().train(mode)
+        for part in self.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                part.training = False
+        return self
+
+
+class AlwaysRecomputes(Tiny):
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        self.grad_checkpointing = self.grad_checkpointing or enable
+
+
+class HeadFirst(Tiny):
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        return {"head": "^head", "blocks": r"^stages\.(\d+)", "stem": "^stem"}
+
+
+class NoDecay(Tiny):
+    def no_weight_decay(self) -> set[str]:
+        return {name for name, _ in self.named_parameters()}
