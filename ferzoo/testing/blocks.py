@@ -7,7 +7,6 @@ import inspect
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 from typing import Any
 
 import torch
@@ -98,11 +97,7 @@ def _types(block: _Block, report: Report) -> None:
     tensors = [*block.model.parameters(), *block.model.buffers()]
     if not tensors:
         return
-    meta = block.build(device="meta", dtype=torch.float64)
-    for name, tensor in chain(meta.named_parameters(), meta.named_buffers()):
-        report.expect(tensor.is_meta, f"device='meta' leaves {name} on {tensor.device}")
-        wrong = tensor.is_floating_point() and tensor.dtype != torch.float64
-        report.expect(not wrong, f"dtype=torch.float64 leaves {name} in {tensor.dtype}")
+    report.placed(block.build(device="meta", dtype=torch.float64))
 
 
 @torch.no_grad()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from itertools import chain
 
 import torch
 from torch import nn
@@ -58,10 +57,7 @@ def _attributes(subject: ModelSubject, report: Report) -> None:
 @torch.no_grad()
 def _constructor(subject: ModelSubject, report: Report) -> None:
     meta = subject.build(num_classes=3, global_pool=None, drop_rate=0.1, device="meta", dtype=torch.float64)
-    for name, tensor in chain(meta.named_parameters(), meta.named_buffers()):
-        report.expect(tensor.is_meta, f"device='meta' leaves {name} on {tensor.device}")
-        wrong = tensor.is_floating_point() and tensor.dtype != torch.float64
-        report.expect(not wrong, f"dtype=torch.float64 leaves {name} in {tensor.dtype}")
+    report.placed(meta)
     double = subject.build(dtype=torch.float64).eval()
     output = double(subject.batch(2, dtype=torch.float64))
     report.expect(output.dtype == torch.float64, f"a float64 network returns {output.dtype}")
@@ -72,14 +68,28 @@ def _constructor(subject: ModelSubject, report: Report) -> None:
     features = subject.model.forward_features(subject.x)
     twice = [dropping.forward_head(features) for _ in range(2)]
     report.expect(not torch.equal(*twice), "drop_rate=0.9 drops nothing before the classifier in training mode")
+    twice = [dropping.forward_train(subject.x)["logits"] for _ in range(2)]
+    report.expect(not torch.equal(*twice), "drop_rate=0.9 drops nothing in forward_train in training mode")
+    dropping.eval()
+    twice = [dropping(subject.x) for _ in range(2)]
+    report.expect(torch.equal(*twice), "drop_rate=0.9 drops something in eval mode")
     bare = subject.build(num_classes=0, global_pool="").eval()
     shape = tuple(bare(subject.x).shape)
     report.expect(len(shape) == 4, f"num_classes=0, global_pool='' gives a tensor of shape {shape}, no 4-D map")
 
 
 @torch.no_grad()
+def _device(subject: ModelSubject, report: Report) -> None:
+    # 'meta' refuses a tensor of the CPU as a GPU does, and computes nothing.
+    model, x = subject.build(device="meta"), subject.x.to("meta")
+    for what, output in (("forward", model.eval()(x)), ("forward_train", model.train().forward_train(x)["logits"])):
+        report.expect(output.is_meta, f"{what} on device='meta' gives a tensor on {output.device}")
+
+
+@torch.no_grad()
 def _forward(subject: ModelSubject, report: Report) -> None:
     model, x, output = subject.model, subject.x, subject.output
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     if not report.expect(isinstance(output, torch.Tensor), f"forward returns a {type(output).__name__}, no tensor"):
         return
     expected = (len(x), model.num_classes)
@@ -98,7 +108,14 @@ def _forward(subject: ModelSubject, report: Report) -> None:
     )
     trained = model.forward_train(x)
     if report.expect(isinstance(trained, dict) and "logits" in trained, "forward_train gives no dict with 'logits'"):
-        report.same(trained["logits"], output, "forward_train's logits")
+        for key, wanted in (("logits", output), ("features", features), ("embedding", vector)):
+            if key in trained:
+                report.same(trained[key], wanted, f"forward_train's {key}")
+    report.expect(torch.equal(x, subject.x), "it changes its batch in place")
+    # What is kept of a batch shows at another one.
+    report.expect(bool(subject.other_output.isfinite().all()), "the logits of another batch are not finite")
+    changed = [k for k, v in model.state_dict().items() if k not in state or not torch.equal(v, state[k])]
+    report.expect(not changed, f"in eval mode a forward pass changes {', '.join(changed[:4])}")
 
 
 @torch.no_grad()
@@ -128,6 +145,8 @@ def _classifier(subject: ModelSubject, report: Report) -> None:
         look(f"reset_classifier(4, {pool!r})", 4, (len(x), 4))
         modes = {name for name, part in model.named_modules() if part.training}
         report.expect(not modes, f"reset_classifier in eval mode leaves {sorted(modes)[:3]} in training mode")
+    model.to("meta", torch.float64).reset_classifier(3)
+    report.placed(model, "after reset_classifier of a network with ")
 
 
 def _cfg(subject: ModelSubject, report: Report) -> None:
@@ -153,10 +172,20 @@ CONTRACT_CHECKS = (
     Check("attributes", "timm's attributes and methods are there.", _attributes),
     Check(
         "constructor",
-        "num_classes, in_chans, global_pool, drop_rate, device and dtype are taken and obeyed.",
+        "num_classes, in_chans, global_pool, drop_rate (in training mode only), device and dtype are taken and obeyed.",
         _constructor,
     ),
-    Check("forward", "forward, forward_features, forward_head and forward_train agree.", _forward),
-    Check("classifier", "reset_classifier takes any class count, 0, and '' for the 4-D map.", _classifier),
+    Check("device", "a forward pass makes its tensors on the device of the batch.", _device),
+    Check(
+        "forward",
+        "forward, forward_features, forward_head and forward_train (logits, features, embedding) agree, and change "
+        "neither the batch nor, in eval mode, the state dict.",
+        _forward,
+    ),
+    Check(
+        "classifier",
+        "reset_classifier takes any class count, 0, and '' for the 4-D map, and follows the network's device and type.",
+        _classifier,
+    ),
     Check("cfg", f"pretrained_cfg states {', '.join(CFG_FIELDS)}, and names what exists.", _cfg),
 )

@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
@@ -42,7 +43,7 @@ class Check:
 
 
 class Report:
-    """What has failed so far; a check calls `expect`, `same` and `refuses` on it."""
+    """What has failed so far; a check calls `expect`, `same`, `refuses` and `placed` on it."""
 
     def __init__(self) -> None:
         """Start with nothing."""
@@ -93,6 +94,18 @@ class Report:
             self.fail(f"{what} raised {type(error).__name__}, no ValueError: {str(error)[:300]}")
         else:
             self.fail(f"{what} was accepted")
+
+    def placed(self, module: nn.Module, how: str = "") -> None:
+        """Expect every tensor of a module to be on 'meta' and in float64, as it was asked to.
+
+        Args:
+            module: The module.
+            how: What made it, for the beginning of the message.
+        """
+        for name, tensor in chain(module.named_parameters(), module.named_buffers()):
+            self.expect(tensor.is_meta, f"{how}device='meta' leaves {name} on {tensor.device}")
+            wrong = tensor.is_floating_point() and tensor.dtype != torch.float64
+            self.expect(not wrong, f"{how}dtype=torch.float64 leaves {name} in {tensor.dtype}")
 
     def close(self, subject: str) -> None:
         """Raise one error that lists every failure, if there is any.
