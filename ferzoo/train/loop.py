@@ -265,9 +265,7 @@ def train(recipe: Recipe, resume: bool = False, faces: dict[str, Faces] | None =
         faces: The splits ``"train"`` and ``"validation"``, read from the recipe's folder where None.
 
     Returns:
-        The folder: `model.safetensors` and `config.json` of the best epoch by validation accuracy,
-        `metrics.json`, `history.json` and `history.csv`, `recipe.json`, `environment.json`, `state.pt` to resume
-        from, and at the end `README.md`, the model card.
+        The folder: weights, config and metrics of the best epoch, `recipe.json`, history, `state.pt` and the rest.
 
     Raises:
         CheckpointError: If the folder holds a run or weights and `resume` is false, or cannot be resumed; if the loss
@@ -297,9 +295,6 @@ def train(recipe: Recipe, resume: bool = False, faces: dict[str, Faces] | None =
             f"epoch {entry['epoch']}/{recipe.epochs} done in {entry['seconds']} s: validation accuracy "
             f"{entry['accuracy']} %{unseen}, best {run.best} %"
         )
-    if run.processes.is_main:
-        try:
-            write_readme(folder)
-        except CheckpointError as error:  # the weights are there, and a card is no reason to end in an error
-            run.processes.say(f"no README.md was written: {error}")
+    if run.processes.is_main and (why := write_readme(folder)):
+        run.processes.say(why)
     return folder

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ..errors import CheckpointError
 from ..hub.card import WRITTEN_BY, card_text
 from ..hub.facts import facts_of
 from ..registry.folder import create_from_folder
@@ -17,22 +18,26 @@ __all__ = ["README", "write_readme"]
 README = "README.md"
 
 
-def write_readme(folder: Path) -> None:
+def write_readme(folder: Path) -> str:
     """Write the card of a finished run; a README.md of somebody else's stays as it is.
 
     Args:
         folder: The run's folder. Without weights, which a run has from its first epoch at its last size on, nothing
             is written.
 
-    Raises:
-        CheckpointError: If the network cannot be rebuilt from the folder.
+    Returns:
+        Why there is no card, where something went wrong: the weights are there all the same. Else nothing.
     """
     path = folder / README
     if not (folder / CONFIG).is_file():
-        return
+        return ""
     if path.is_file() and WRITTEN_BY not in path.read_text(encoding="utf-8", errors="replace"):
-        return
-    model: Any = create_from_folder(folder)
-    files = {name: sha256_of(folder / name) for name in (WEIGHTS, CONFIG)}
-    text = card_text(facts_of(folder, model), model.pretrained_cfg, "", files)
+        return ""
+    try:
+        model: Any = create_from_folder(folder)
+        files = {name: sha256_of(folder / name) for name in (WEIGHTS, CONFIG)}
+        text = card_text(facts_of(folder, model), model.pretrained_cfg, "", files)
+    except CheckpointError as error:
+        return f"no {README} was written: {error}"
     write_atomically(path, lambda p: p.write_text(text, encoding="utf-8"))
+    return ""
