@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         0; what is wrong, no face among it, is raised.
     """
     from ..errors import ImageError
-    from ..predict.images import printable, read_image
+    from ..predict.images import exact, printable, read_image
     from ..predict.output import SavePlan
 
     photo = Path(args.photo)
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         saved = plan.keep(photo, draw_explanations(explanations))
     if args.json:
         maps = [one.to_dict() for one in explanations]
-        print_json({"file": printable(photo), "model": args.model, "maps": maps, "saved": saved and printable(saved)})
+        print_json({"file": exact(photo), "model": args.model, "maps": maps, "saved": saved and exact(saved)})
         return 0
     print_table([_row(one, args.no_detect) for one in explanations])
     return 0

@@ -84,7 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     except OSError as error:
-        print(f"ferzoo {command}: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"ferzoo {command}: {where}{error.strerror or error}", file=sys.stderr)
         return 2
 
 
