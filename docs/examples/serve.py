@@ -16,6 +16,7 @@ import onnxruntime
 from PIL import Image, ImageOps
 
 LARGEST = 10_000_000  # bytes of an upload
+FORMATS = ("JPEG", "PNG", "WEBP")
 
 
 class Network:
@@ -31,7 +32,7 @@ class Network:
 
     def __call__(self, data: bytes) -> dict[str, float]:
         """Scores by name, of the crop of one face as an encoded image."""
-        image = Image.open(io.BytesIO(data))
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
         if image.mode[0] in "IF":  # Pillow would clip them
             raise ValueError("the pixels have more than 8 bits")
         image = ImageOps.exif_transpose(image)  # phones state how they were held
@@ -59,8 +60,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(400 if length < 0 else 413, {"error": wanted})
         try:
             self.answer(200, self.network(self.rfile.read(length)))
-        except (OSError, ValueError, Image.DecompressionBombError) as error:
-            self.answer(400, {"error": f"Send a picture of 8 bits a channel, such as JPEG or PNG: {error}."})
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # Pillow raises all of them
+            self.answer(400, {"error": f"Send a picture of 8 bits a channel as JPEG, PNG or WebP: {error}."})
 
     def answer(self, status: int, content: dict) -> None:
         """Send JSON."""

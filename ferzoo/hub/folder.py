@@ -14,8 +14,8 @@ from torch import nn
 
 from ..data.pictures import confusion_picture
 from ..errors import CheckpointError
-from ..registry.channels import channels_of
-from ..registry.config import HOW, SOURCES, for_channels
+from ..registry.channels import channels_of, with_channels
+from ..registry.config import HOW, SOURCES
 from ..registry.folder import create_from_folder
 from ..weights.configs import checkpoints, wheel_folder
 from ..weights.files import write_atomically, write_tensors
@@ -185,11 +185,7 @@ def _cfg(model: nn.Module, facts: Facts, args: Mapping[str, Any]) -> dict[str, A
         kept["label_names"] = names
     else:
         kept.pop("label_descriptions", None)
-    for key in ("input_size", "test_input_size", "min_input_size"):
-        if kept.get(key):
-            kept[key] = (channels, *kept[key][1:])
-    kept |= {key: for_channels(kept[key], channels) for key in ("mean", "std")}
-    return dict(plain(kept, "pretrained_cfg"))
+    return dict(plain(with_channels(kept, channels), "pretrained_cfg"))
 
 
 def _differ(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> bool:

@@ -107,6 +107,15 @@ def test_lengths_that_are_none(length: str, address: str) -> None:
         assert answer.status == 400 and "Content-Length" in json.load(answer)["error"]
 
 
+def test_a_damaged_picture_and_another_format_are_refused(address: str) -> None:
+    with Image.open(PHOTO) as photo:
+        small = photo.resize((48, 48))
+    png = encoded(small.convert("RGB"), "png")
+    for data in (png.replace(b"IDAT", b"\0\1\2\3"), png[:200], encoded(small, "bmp"), encoded(small, "eps")):
+        status, answer = post(address, data)
+        assert status == 400 and answer["error"].startswith("Send a picture of 8 bits a channel as JPEG, PNG or WebP")
+
+
 def test_it_refuses_what_is_no_picture(address: str) -> None:
     status, answer = post(address, b"not a picture")
     assert status == 400 and "error" in answer
