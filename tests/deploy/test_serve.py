@@ -110,8 +110,12 @@ def test_lengths_that_are_none(length: str, address: str) -> None:
 def test_a_damaged_picture_and_another_format_are_refused(address: str) -> None:
     with Image.open(PHOTO) as photo:
         small = photo.resize((48, 48))
-    png = encoded(small.convert("RGB"), "png")
-    for data in (png.replace(b"IDAT", b"\0\1\2\3"), png[:200], encoded(small, "bmp"), encoded(small, "eps")):
+    png = encoded(small.resize((300, 300)).effect_spread(100), "png")
+    first, second, *rest = png.split(b"IDAT")
+    broken = b"IDAT".join([first, second]) + b"\0\1\2\3" + b"IDAT".join(rest)  # no error of the system to Pillow
+    with pytest.raises(SyntaxError), Image.open(io.BytesIO(broken)) as image:
+        image.load()
+    for data in (broken, png[:200], encoded(small, "bmp"), encoded(small, "eps")):
         status, answer = post(address, data)
         assert status == 400 and answer["error"].startswith("Send a picture of 8 bits a channel as JPEG, PNG or WebP")
 
