@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import importlib
+import importlib.util
 import sys
 from collections.abc import Sequence
 
@@ -62,13 +62,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     module = importlib.import_module(f".{module_name}", __package__)
     sub = argparse.ArgumentParser(prog=f"ferzoo {command}", description=f"{text[0].upper()}{text[1:]}.")
     module.add_arguments(sub)
+    from ..registry import entry_points
+
     try:
-        return int(module.run(sub.parse_intermixed_args(argv[1:])) or 0)
+        with entry_points.command():
+            return int(module.run(sub.parse_intermixed_args(argv[1:])) or 0)
     except FerzooError as error:
         print(f"ferzoo {command}: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in CORE:
+        package = (error.name or "").partition(".")[0]
+        if package not in CORE or importlib.util.find_spec(package):
             raise
         print(
             f"ferzoo {command}: this needs {error.name}, which a full install has: pip install ferzoo. Without it, "

@@ -12,7 +12,17 @@ import numpy as np
 from ..errors import DataError
 from ..labels import AFFECTNET7, AFFECTNET8
 from .dataset import Dataset, Found, Query
-from .layouts import class_files, csv_rows, existing, find_below, image_files, places_below, split_folder, whole
+from .layouts import (
+    best_root,
+    class_files,
+    csv_rows,
+    existing,
+    find_below,
+    image_files,
+    places_below,
+    split_folder,
+    whole,
+)
 from .lazy_images import ImageFiles
 
 __all__ = ["AFFECTNET7_DATASET", "AFFECTNET8_DATASET", "COUNTS7", "COUNTS8"]
@@ -56,8 +66,7 @@ def _from_csv(query: Query, path: Path) -> Found:
             labels.append(label)
     bases = dict.fromkeys((query.folder, path.parent, *([path.parent.parent] if path.parent != query.folder else [])))
     roots = [base / place if place else base for base in bases for place in IMAGES]
-    few = names[:50]
-    root = next((r for r in roots if any(existing(r, few))), roots[0])
+    root = best_root(roots, names)
     there = existing(root, names)
     query.lacking([name for name, t in zip(names, there, strict=True) if not t], len(names), str(root))
     rows = [i for i, t in enumerate(there) if t]

@@ -24,7 +24,7 @@ from .fer2013_tables import (
     parquet_rows,
     stacked,
 )
-from .layouts import csv_rows, existing, find_below, places_below, whole
+from .layouts import best_root, csv_rows, existing, find_below, places_below, whole
 from .lazy_images import ImageFiles
 
 __all__ = ["COUNTS", "FERPLUS_DATASET", "ROWS", "read_ferplus"]
@@ -163,7 +163,7 @@ def _from_names(query: Query, labels: Path) -> Found:
     """Images anywhere below the folder, joined to their votes by name."""
     rows = [(name, votes) for usage, name, votes in _voted(labels) if usage == USAGE[query.split] and name]
     places = dict.fromkeys((*places_below(labels.parent, 1), *places_below(query.folder)))
-    root = max(places, key=lambda place: sum(existing(place, [name for name, _ in rows])))
+    root = best_root(list(places), [name for name, _ in rows])
     return _files(query, root, [name for name, _ in rows], [votes for _, votes in rows], labels)
 
 

@@ -13,6 +13,7 @@ from .dataset import Query, first_few, warn
 
 __all__ = [
     "SPLIT_FOLDERS",
+    "best_root",
     "class_files",
     "class_index",
     "csv_rows",
@@ -40,10 +41,22 @@ SPLIT_FOLDERS = {
 
 def subfolders(folder: Path) -> list[Path]:
     """Sub-folders by name, numbers by value, without hidden ones and what archives of a Mac leave."""
-    if not folder.is_dir():
-        return []
-    found = [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__MACOSX"))]
-    return sorted(found, key=lambda p: (0, int(p.name), "") if p.name.isdecimal() else (1, 0, p.name))
+    return _listed(folder)[1]
+
+
+def _listed(folder: Path) -> tuple[dict[str, Path], list[Path]]:
+    """Files by their names in lower case, and sub-folders, of a folder that may hold a million images."""
+    files: dict[str, Path] = {}
+    places: list[Path] = []
+    if folder.is_dir():
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if not entry.is_dir():
+                    lower = entry.name.lower()
+                    files[lower] = min(files.get(lower, folder / entry.name), folder / entry.name)
+                elif not entry.name.startswith((".", "__MACOSX")):
+                    places.append(folder / entry.name)
+    return files, sorted(places, key=lambda p: (0, int(p.name), "") if p.name.isdecimal() else (1, 0, p.name))
 
 
 def split_folder(folder: Path, split: str) -> Path | None:
@@ -53,22 +66,17 @@ def split_folder(folder: Path, split: str) -> Path | None:
     return next((by_name[name] for name in names if name in by_name), None)
 
 
-def levels_below(folder: Path, depth: int = DEPTH) -> Iterator[list[Path]]:
-    """A folder, its sub-folders, those of these, and so on: a list for each level.
+def places_below(folder: Path, depth: int = DEPTH) -> Iterator[Path]:
+    """A folder, its sub-folders, those of these, and so on, the upper ones first.
 
     Args:
         folder: Where to begin.
         depth: How many levels there are below it.
     """
     level = [folder]
-    for _ in range(depth + 1):
-        yield level
-        level = [path for place in level for path in subfolders(place)]
-
-
-def places_below(folder: Path, depth: int = DEPTH) -> Iterator[Path]:
-    """The folders of `levels_below`, the upper ones first."""
-    return (place for level in levels_below(folder, depth) for place in level)
+    for i in range(depth + 1):
+        yield from level
+        level = [path for place in level for path in subfolders(place)] if i < depth else []
 
 
 def find_below(folder: Path, names: Sequence[str], depth: int = DEPTH) -> Path | None:
@@ -79,13 +87,30 @@ def find_below(folder: Path, names: Sequence[str], depth: int = DEPTH) -> Path |
         names: File names, best first; case is ignored.
         depth: How many levels of sub-folders are looked through.
     """
-    for level in levels_below(folder, depth):
+    level = [folder]
+    for _ in range(depth + 1):
+        listed = [_listed(place) for place in level]
         for name in names:
-            for place in level:
-                for path in sorted(place.iterdir()) if place.is_dir() else ():
-                    if path.name.lower() == name.lower() and path.is_file():
-                        return path
+            for files, _ in listed:
+                if name.lower() in files:
+                    return files[name.lower()]
+        level = [path for _, places in listed for path in places]
     return None
+
+
+def best_root(roots: Sequence[Path], names: Sequence[str]) -> Path:
+    """The root below which most of some files exist; the first where none does.
+
+    Args:
+        roots: Folders, best first.
+        names: Paths below a root, with slashes.
+    """
+    some = names[:: max(1, len(names) // 200)]
+    for asked in (some, names):
+        counts = [sum(existing(root, asked)) for root in roots]
+        if any(counts):
+            return roots[counts.index(max(counts))]
+    return roots[0]
 
 
 def image_files(folder: Path) -> tuple[list[str], list[str]]:

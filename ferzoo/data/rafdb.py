@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import DataError
 from ..labels import RAFDB
 from .dataset import Dataset, Found, Query
-from .layouts import class_files, existing, find_below, places_below, split_folder, whole
+from .layouts import best_root, class_files, existing, find_below, places_below, split_folder, whole
 from .lazy_images import ImageFiles
 
 __all__ = ["COUNTS", "RAFDB_DATASET"]
@@ -37,9 +37,8 @@ def _from_list(query: Query, path: Path) -> Found:
         if name.startswith(f"{query.split}_"):
             names.append(name.replace(".jpg", "_aligned.jpg"))
             labels.append(whole(label, f"{path}, line {number}", "label", 1, len(RAFDB)) - 1)
-    roots = [base / place for base in (path.parent.parent, path.parent) for place in ALIGNED]
-    few = names[:50]
-    root = next((root for root in roots if any(existing(root, few))), roots[0])
+    bases = (*([path.parent.parent] if path.parent != query.folder else []), path.parent)
+    root = best_root([base / place for base in bases for place in ALIGNED], names)
     there = existing(root, names)
     query.lacking([name for name, t in zip(names, there, strict=True) if not t], len(names), str(root))
     rows = [i for i, t in enumerate(there) if t]

@@ -11,15 +11,22 @@ from torch import nn
 
 from ..blocks.mixconv import MixConv, MixConvBottleneck
 
-__all__ = ["BlockedBottleneck", "ChannelsLastBottleneck", "can_rewrite", "merged_depthwise"]
+__all__ = ["BlockedBottleneck", "ChannelsLastBottleneck", "can_rewrite", "has_hooks", "merged_depthwise"]
 
 #: Channels that ONNX Runtime and OpenVINO keep together in memory on processors with AVX-512; AVX2 takes half of it.
 BLOCK = 16
 
 
 def can_rewrite(module: nn.Module) -> bool:
-    """Whether a module is a MixConv bottleneck whose BatchNorms are folded."""
-    return isinstance(module, MixConvBottleneck) and not any(isinstance(m, nn.BatchNorm2d) for m in module.modules())
+    """Whether a module is a MixConv bottleneck whose BatchNorms are folded, and none of whose parts has hooks."""
+    return isinstance(module, MixConvBottleneck) and not any(
+        isinstance(part, nn.BatchNorm2d) or has_hooks(part) for part in module.modules()
+    )
+
+
+def has_hooks(module: Any) -> bool:
+    """Whether something is called before or after the module's forward pass."""
+    return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 def merged_depthwise(mix: MixConv, channels: int = 0) -> nn.Conv2d:

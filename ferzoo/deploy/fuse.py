@@ -18,14 +18,15 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from ..errors import FerzooError, first_line
-from .bottleneck import BlockedBottleneck, ChannelsLastBottleneck, can_rewrite
+from .bottleneck import BlockedBottleneck, ChannelsLastBottleneck, can_rewrite, has_hooks
 
 __all__ = ["fold", "fuse", "fuse_for_onnxruntime", "fuse_for_openvino"]
 
 _logger = logging.getLogger(__name__)
-#: These alone, and no subclasses: what overrides `forward` may compute something else.
+#: These alone, and no subclasses, which may compute something else.
 _LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, BatchNormAct2d)
+_REP_VGG_DW = (RepVggDw, ConvNorm, nn.Conv2d, nn.BatchNorm2d, nn.Identity)
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 #: torch.fx replaces `nn.Module.__call__` while it traces: two at once would put back the wrong one.
@@ -99,8 +100,8 @@ def fold(model: ModuleT) -> ModuleT:
     Conv2d_BN: weight w * g / sqrt(v + eps), bias b - m * g / sqrt(v + eps), with the BatchNorm's weight g,
     bias b, mean m and variance v. RepVGGDW becomes one depthwise convolution (RepViT, arXiv 2307.09283,
     section 3.2). The folding runs in float64. Of timm's BatchNormAct2d the activation stays. A BatchNorm1d after a
-    Linear is taken to see (N, C). Layers with hooks or parametrisations, and those that override `forward`, are left
-    as they are.
+    Linear is taken to see (N, C). Layers and blocks with hooks or parametrisations, and subclasses of them, are left as
+    they are.
 
     torch.fx finds the pairs. Where it cannot trace the network, as with timm's wrapper for `features_only`, each part
     is traced by itself; one warning is logged that counts the BatchNorms that are left because of it.
@@ -118,7 +119,7 @@ def fold(model: ModuleT) -> ModuleT:
         raise FerzooError("A TorchScript module cannot be changed any more: fuse the network before it is scripted.")
     fused: Any = copy.deepcopy(model).eval()
     for name, module in list(fused.named_modules()):
-        if isinstance(module, RepVggDw):
+        if type(module) is RepVggDw and all(type(m) in _REP_VGG_DW and not has_hooks(m) for m in module.modules()):
             fused = _replace(fused, name, _fold_rep_dw(module))
     untraced: dict[str, list[str]] = {}
     for layer_name, norm_name in _pairs(fused, untraced):
@@ -126,7 +127,7 @@ def fold(model: ModuleT) -> ModuleT:
         _replace(fused, layer_name, _fold(layer, norm))
         _replace(fused, norm_name, _after(norm))
     for name, module in list(fused.named_modules()):
-        if isinstance(module, ConvNorm) and isinstance(module.bn, nn.Identity):
+        if type(module) is ConvNorm and isinstance(module.bn, nn.Identity) and not has_hooks(module):
             fused = _replace(fused, name, module.c)
     if untraced:
         counts = ", ".join(f"{len(reasons)} of {kind}" for kind, reasons in untraced.items())
@@ -240,5 +241,6 @@ def _can_fold(layer: Any, norm: Any) -> bool:
         and type(norm) in _NORMS
         and norm.running_var is not None
         and norm.num_features == layer.weight.shape[0]  # a BatchNorm1d of a sequence has its length
-        and not any(m._forward_hooks or m._forward_pre_hooks for m in (layer, norm))
+        and not has_hooks(layer)
+        and not has_hooks(norm)
     )

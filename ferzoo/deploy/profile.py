@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -73,7 +74,7 @@ def profile(
     if reference is None:
         raise FerzooError(f"{type(model).__name__} has no parameters in torch: there is nothing to count.")
     size = _cfg_size(model) if input_size is None else tuple(input_size) if isinstance(input_size, Sequence) else ()
-    if len(size) != 3 or not all(isinstance(side, int) and side > 0 for side in size):
+    if len(size) != 3 or not all(isinstance(side, Integral) and side > 0 for side in size):
         raise FerzooError(f"input_size is channels, height and width, such as (3, 64, 64); got {input_size!r:.60}.")
     if runs < 1:
         raise FerzooError(f"runs must be 1 or more, got {runs}; latency=False does not time it at all.")

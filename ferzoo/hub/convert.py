@@ -34,8 +34,7 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
             the first of them.
 
     Raises:
-        CheckpointError: If the file is missing, damaged, or holds a pickled module, no tensors, or values that are not
-            finite.
+        CheckpointError: If the file is missing, damaged, holds a pickled module, or holds no tensors.
     """
     path = Path(path)
     if not path.is_file():
@@ -60,11 +59,7 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
             f"{'not tensors: ' + ', '.join(map(repr, other[:5])) if other else 'it is empty'}. "
             f"A state dict is looked for at the top and under {', '.join(_WRAPPERS)}."
         )
-    tensors = {_PREFIXES.sub("", str(name)): tensor for name, tensor in content.items()}
-    broken = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
-    if broken:
-        raise CheckpointError(f"{path} holds values that are not finite in {', '.join(broken[:5])}: it is of no use.")
-    return tensors
+    return {_PREFIXES.sub("", str(name)): tensor for name, tensor in content.items()}
 
 
 def _unpickle(path: Path) -> Any:
@@ -133,7 +128,8 @@ def convert(
         What was done: `model`, `num_classes`, `tensors` written, released names `dropped`.
 
     Raises:
-        CheckpointError: If the file cannot be read safely or does not fit the network.
+        CheckpointError: If the file cannot be read safely, does not fit the network, or holds values that are
+            not finite.
     """
     source, target = Path(source), Path(target)
     if target.suffix != ".safetensors":
@@ -158,6 +154,14 @@ def convert(
         network.load_state_dict(out, strict=True)
     except RuntimeError as error:
         raise CheckpointError(f"{source} does not fit {model} with {num_classes} classes: {error}") from error
+    learnt = {name for name, _ in network.named_parameters()}
+    broken = [  # a mask may well hold infinities
+        name
+        for name, tensor in network.state_dict().items()
+        if tensor.isnan().any() or (name in learnt and not tensor.isfinite().all())
+    ]
+    if broken:
+        raise CheckpointError(f"{source} holds values that are not finite in {', '.join(broken[:5])}: it is of no use.")
     # What is written is what the network holds, so that nothing the release left out stays missing.
     state = {name: tensor.contiguous().clone() for name, tensor in network.state_dict().items()}
     write_tensors(target, state, {"architecture": model.partition(".")[0], "num_classes": str(num_classes)})

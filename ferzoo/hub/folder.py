@@ -20,15 +20,14 @@ from ..registry.folder import create_from_folder
 from ..weights.configs import checkpoints, wheel_folder
 from ..weights.files import write_atomically, write_tensors
 from ..weights.folders import sha256_of
-from ..weights.repository import CONFIG, WEIGHTS
+from ..weights.repository import CONFIG, README, WEIGHTS
 from .card import CONFUSION, LICENSE, card_text, measured
 from .checks import class_count, class_names, plain
 from .facts import Facts
 from .same import compare, compare_outputs
 
-__all__ = ["README", "Published", "write_folder"]
+__all__ = ["Published", "write_folder"]
 
-README = "README.md"
 _FILES = (WEIGHTS, CONFIG, CONFUSION, LICENSE, README)
 
 

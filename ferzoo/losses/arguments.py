@@ -24,13 +24,15 @@ def number(name: str, value: Any, wanted: str = "be 0 or more", good: Callable[[
     Raises:
         LossError: If it is no number, or one out of range.
     """
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value) or not good(value):
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise LossError(f"{name} must be a number, got {value!r:.60}.")
+    if not math.isfinite(value) or not good(value):
         raise LossError(f"{name} must {wanted}, got {value!r:.60}.")
     return value
 
 
 def whole(name: str, value: Any, least: int) -> int:
     """A whole number of `least` or more, as `number`."""
-    if not isinstance(value, Integral):
+    if not isinstance(value, Integral) and not (isinstance(value, Real) and value == math.trunc(number(name, value))):
         raise LossError(f"{name} must be a whole number, got {value!r:.60}.")
     return int(number(name, value, f"be {least} or more", lambda x: x >= least))

@@ -197,8 +197,7 @@ def build_model(
         **kwargs: What the entrypoint was given.
     """
     folder = _local_dir(kwargs.get("pretrained_cfg"))
-    if folder is None:
-        refuse_pickled_sources(kwargs)
+    refuse_pickled_sources({key: value for key, value in kwargs.items() if not folder or key != "pretrained_cfg"})
     cache_dir, local_only = kwargs.pop("cache_dir", None), kwargs.pop("local_files_only", False)
     overlay = dict(kwargs.pop("pretrained_cfg_overlay", None) or {})
     cfg = kwargs.pop("pretrained_cfg", None)
@@ -265,7 +264,7 @@ def _cfg_as_built(cfg: dict[str, Any], model: nn.Module) -> dict[str, Any]:
     out = {**cfg, "input_size": (channels, *size)}
     if reduction := getattr(model, "map_reduction", None):
         out["pool_size"] = tuple(-(-side // reduction) for side in size)
-    out |= {key: for_channels(cfg[key], channels) for key in ("mean", "std")}
+    out |= {key: tuple(for_channels(cfg[key], channels)) for key in ("mean", "std")}
     classes = getattr(model, "num_classes", None)
     if classes and classes != len(out.get("label_names") or ()):
         out.pop("label_names", None)

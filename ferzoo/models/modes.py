@@ -18,5 +18,6 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
         model.eval()
         yield
     finally:
+        model.train(before[0][1])  # some modules do more then than to set the flag
         for module, training in before:
             module.training = training

@@ -47,10 +47,11 @@ def parse_terms(spec: str | Mapping[str, Any]) -> list[Term]:
             f"A loss is a name, a sum as text such as 'ce + 0.5*center', or a mapping from names to weights; got "
             f"{type(spec).__name__}."
         )
+    spec = " ".join(spec.split())  # a sum may have several lines
     try:
-        tree = ast.parse(spec.strip(), mode="eval").body
+        tree = ast.parse(spec, mode="eval").body
     except SyntaxError as error:
-        left = spec.strip()[max(error.offset or 1, 1) - 1 :]
+        left = spec[max(error.offset or 1, 1) - 1 :]
         where = f"{error.msg} at {left!r:.40}" if left else f"{error.msg} at its end"
         raise LossError(f"The loss {spec!r} is no sum such as 'ce + 0.5*center(center_lr=0.1)': {where}.") from None
     except (ValueError, MemoryError, RecursionError) as error:

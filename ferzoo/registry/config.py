@@ -169,7 +169,7 @@ def _check_kinds(path: Path, cfg: Mapping[str, Any], extra: Mapping[str, Any]) -
     for key, (words, fits) in _KINDS.items():
         if cfg.get(key) is not None and not fits(cfg[key]):
             raise CheckpointError(f"{path}: {key} must be {words}, got {_short(cfg[key])}.")
-    if not isinstance(grey := extra.get("grayscale", False), bool):
+    if (grey := extra.get("grayscale")) is not None and not isinstance(grey, bool):
         raise CheckpointError(f"{path}: ferzoo.grayscale must be true or false, got {_short(grey)}.")
     sha256 = extra.get("sha256")
     if sha256 is not None and not (_is_text(sha256) and re.fullmatch("[0-9a-fA-F]{64}", sha256)):

@@ -6,7 +6,7 @@ import contextlib
 import importlib
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import entry_points
@@ -14,7 +14,7 @@ from types import ModuleType
 
 from ..errors import PluginConflictError, PluginLoadError, PluginWarning, UnknownNameError
 
-__all__ = ["GROUPS", "Entry", "entries", "find", "load", "load_error", "note_broken", "warn_broken"]
+__all__ = ["GROUPS", "Entry", "command", "entries", "find", "load", "load_error", "note_broken", "warn_broken"]
 
 #: Kind of thing to the entry-point group that lists it.
 GROUPS = {"model": "ferzoo.models", "block": "ferzoo.blocks", "loss": "ferzoo.losses"}
@@ -23,6 +23,8 @@ GROUPS = {"model": "ferzoo.models", "block": "ferzoo.blocks", "loss": "ferzoo.lo
 _errors: dict[str, BaseException] = {}
 _broken: dict[Entry, str] = {}
 _warned: set[Entry] = set()
+#: Whether this process is a command, whose standard output is its answer alone.
+_of_a_command = False
 
 
 @dataclass(frozen=True)
@@ -107,9 +109,7 @@ def load(entry: Entry) -> ModuleType:
     """
     if entry.module not in _errors:
         try:
-            if entry.distribution == "ferzoo":
-                return importlib.import_module(entry.module)
-            with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no output of a command
+            with contextlib.redirect_stdout(sys.stderr) if _of_a_command else contextlib.nullcontext():
                 return importlib.import_module(entry.module)
         except KeyboardInterrupt:
             raise
@@ -122,6 +122,20 @@ def load(entry: Entry) -> ModuleType:
         f"{type(cause).__name__}: {cause}. Repair or update that package, or uninstall it: "
         f"pip uninstall {entry.distribution}"
     ) from cause
+
+
+@contextlib.contextmanager
+def command() -> Iterator[None]:
+    """Within the block, what a plugin prints while it is imported goes to standard error.
+
+    For the command line alone: standard output belongs to all threads of a process.
+    """
+    global _of_a_command
+    before, _of_a_command = _of_a_command, True
+    try:
+        yield
+    finally:
+        _of_a_command = before
 
 
 def load_error(entry: Entry) -> BaseException | None:

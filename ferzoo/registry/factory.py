@@ -135,7 +135,7 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
     if hint := hub_hint(name):
         raise UnknownNameError("model", name, (), hint)
     architecture, _, tag = name.partition(".")
-    known = {} if of_timm else ep.entries("model")
+    known = {} if of_timm and _is_timms(architecture) else ep.entries("model")
     if architecture in known:
         load_model(ep.find("model", architecture))
     elif not timm.is_model(architecture):
@@ -153,6 +153,13 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
     if pretrained:
         model.ferzoo_cfg = weights.ferzoo
     return model
+
+
+def _is_timms(architecture: str) -> bool:
+    """Whether a name is timm's own, and not one that is registered there."""
+    import timm
+
+    return timm.is_model(architecture) and timm.model_entrypoint(architecture).__module__.startswith("timm.")
 
 
 def _timm_knows(name: str) -> bool:

@@ -34,7 +34,8 @@ def local_cfg(architecture: str, tag: str, weights: Weights) -> dict[str, Any]:
     for fact in ("label_names", "label_descriptions", "license", "description"):
         cfg.pop(fact, None)  # said of other weights
     facts = weights.facts or weights.path
-    cfg = {key: list(value) if isinstance(value, tuple) else value for key, value in {**cfg, **weights.cfg}.items()}
+    cfg |= {key: value for key, value in weights.cfg.items() if value is not None}
+    cfg = {key: list(value) if isinstance(value, tuple) else value for key, value in cfg.items()}
     cfg.update(architecture=architecture, tag=tag)
     check_cfg(facts, cfg, {}, {key: value for key, value in weights.ferzoo.items() if key == "grayscale"})
     stated, held = weights.cfg.get("num_classes"), _classes_in(weights, cfg.get("classifier"))
@@ -45,6 +46,7 @@ def local_cfg(architecture: str, tag: str, weights: Weights) -> dict[str, Any]:
     names = cfg.get("label_names")
     if names and len(names) != cfg["num_classes"]:
         raise CheckpointError(f"{facts} has {len(names)} label_names for {cfg['num_classes']} classes.")
+    cfg = {key: tuple(value) if isinstance(value, list) else value for key, value in cfg.items()}
     try:
         PretrainedCfg(**cfg)
     except TypeError as error:

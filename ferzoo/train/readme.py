@@ -5,21 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..errors import CheckpointError
+from ..errors import FerzooError
 from ..hub.card import WRITTEN_BY, card_text
 from ..hub.facts import facts_of
 from ..registry.folder import create_from_folder
 from ..weights.files import write_atomically
 from ..weights.folders import sha256_of
-from ..weights.repository import CONFIG, WEIGHTS
+from ..weights.repository import CONFIG, README, WEIGHTS
 
-__all__ = ["README", "write_readme"]
-
-README = "README.md"
+__all__ = ["write_readme"]
 
 
 def write_readme(folder: Path) -> str:
-    """Write the card of a finished run; a README.md of somebody else's stays as it is.
+    """Write the card of a finished run; a README.md that ferzoo did not write stays as it is.
 
     Args:
         folder: The run's folder. Without weights, which a run has from its first epoch at its last size on, nothing
@@ -31,13 +29,13 @@ def write_readme(folder: Path) -> str:
     path = folder / README
     if not (folder / CONFIG).is_file():
         return ""
-    if path.is_file() and WRITTEN_BY not in path.read_text(encoding="utf-8", errors="replace"):
-        return ""
     try:
+        if path.exists() and WRITTEN_BY not in path.read_text(encoding="utf-8", errors="replace"):
+            return ""
         model: Any = create_from_folder(folder)
         files = {name: sha256_of(folder / name) for name in (WEIGHTS, CONFIG)}
         text = card_text(facts_of(folder, model), model.pretrained_cfg, "", files)
-    except CheckpointError as error:
+        write_atomically(path, lambda p: p.write_text(text, encoding="utf-8"))
+    except (FerzooError, OSError) as error:
         return f"no {README} was written: {error}"
-    write_atomically(path, lambda p: p.write_text(text, encoding="utf-8"))
     return ""

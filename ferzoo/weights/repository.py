@@ -12,9 +12,20 @@ from typing import Any
 from ..errors import CheckpointError, WeightsNotFoundError, first_line
 from .blobs import compare_with_etag
 
-__all__ = ["CONFIG", "WEIGHTS", "Snapshot", "fetch", "fetch_file", "hub_hint", "is_hub_name", "read_json", "split_name"]
+__all__ = [
+    "CONFIG",
+    "README",
+    "WEIGHTS",
+    "Snapshot",
+    "fetch",
+    "fetch_file",
+    "hub_hint",
+    "is_hub_name",
+    "read_json",
+    "split_name",
+]
 
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
+WEIGHTS, CONFIG, README = "model.safetensors", "config.json", "README.md"
 #: Files of weights that are pickles, or may be.
 _PICKLES = (".bin", ".pt", ".pth", ".pth.tar", ".ckpt", ".pkl", ".pickle")
 #: A config.json of more bytes is refused unread.

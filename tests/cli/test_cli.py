@@ -79,12 +79,17 @@ def test_what_a_machine_without_torch_lacks_is_said(
         raise ModuleNotFoundError(f"No module named {lacking!r}", name=lacking)
 
     monkeypatch.setattr(list_names, "run", run)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     if not told:
         with pytest.raises(ModuleNotFoundError):
             main(["list"])
         return
     assert main(["list"]) == 2
     assert f"this needs {lacking}, which a full install has" in capsys.readouterr().err
+    monkeypatch.undo()
+    monkeypatch.setattr(list_names, "run", run)
+    with pytest.raises(ModuleNotFoundError):  # it is there, and lacks a part: no reason to install it
+        main(["list"])
 
 
 def test_info_means_the_registered_name_and_knows_its_weights(

@@ -68,6 +68,26 @@ def test_the_folder_of_the_list_and_other_spaces(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("raf_counts")
+def test_nothing_is_taken_from_outside_of_the_folder(tmp_path: Path) -> None:
+    raf_list(tmp_path / "mine")
+    for path in ("EmoLabel/list_patition_label.txt", "Image/aligned"):
+        (tmp_path / "mine" / path).rename(tmp_path / "mine" / Path(path).name)
+    for seed in RAF["train"]:
+        save(tmp_path / f"aligned/train_{seed + 1:05}_aligned.jpg", pixels(seed + 20, 20, 16, colour=True))
+    assert sorted(seeds(read_faces("rafdb", tmp_path / "mine", "train"))) == list(RAF["train"])
+
+
+def test_the_later_part_of_the_images_is_found(tmp_path: Path) -> None:
+    raf_list(tmp_path)
+    (tmp_path / "Image/aligned").rename(tmp_path / "Image/old")
+    (tmp_path / "Image/old").rename(tmp_path / "aligned")
+    for number in range(1, 9):
+        (tmp_path / f"aligned/train_{number:05}_aligned.jpg").unlink()
+    with pytest.warns(DataWarning):
+        assert seeds(read_faces("rafdb", tmp_path, "train", strict=False)) == [8]
+
+
+@pytest.mark.usefixtures("raf_counts")
 @pytest.mark.parametrize(
     ("line", "message"),
     [

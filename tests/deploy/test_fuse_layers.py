@@ -9,12 +9,13 @@ import pytest
 import timm
 import torch
 from timm.layers import BatchNormAct2d, StdConv2d
-from timm.models.repvit import ConvNorm
+from timm.models.repvit import ConvNorm, RepVggDw
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import parametrizations
 
 import ferzoo
+from ferzoo.blocks.mixconv import MixConvBottleneck
 from ferzoo.errors import FerzooError
 
 
@@ -98,6 +99,31 @@ def doubled(layer: nn.Module) -> nn.Module:
 )
 def test_what_cannot_be_folded_is_left(model: Callable[[], nn.Module]) -> None:
     assert norms(check(model(), torch.randn(2, 3, 9, 9))) == 1
+
+
+class Doubling(RepVggDw):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 2 * super().forward(x)
+
+
+def hooked(block: nn.Module, part: str) -> nn.Module:
+    doubled(block.get_submodule(part))
+    return block
+
+
+@pytest.mark.parametrize(
+    ("model", "left"),
+    [
+        (lambda: hooked(RepVggDw(8, 3), ""), RepVggDw),
+        (lambda: hooked(RepVggDw(8, 3), "conv.c"), RepVggDw),
+        (lambda: hooked(ConvNorm(8, 8), ""), ConvNorm),
+        (lambda: Doubling(8, 3), Doubling),
+        (lambda: hooked(ferzoo.create_block("mixconv_bottleneck", 8, 8, (3, 2), (3, 5)), "project"), MixConvBottleneck),
+    ],
+    ids=["hook on block", "hook within", "hook on pair", "subclass", "hook in bottleneck"],
+)
+def test_blocks_that_cannot_be_folded_are_left(model: Callable[[], nn.Module], left: type[nn.Module]) -> None:
+    assert type(check(model(), torch.randn(2, 8, 9, 9))) is left
 
 
 def test_arguments_by_name() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -63,10 +64,27 @@ def test_frozen_norms_stay_frozen() -> None:
     assert [part.training for part in model.modules()] == [True, True, False]
 
 
+class Merged(nn.Conv2d):
+    """Does more than to set the flag, as layers do that merge a low-rank part."""
+
+    merged = False
+
+    def train(self, mode: bool = True) -> Merged:
+        self.merged = not mode
+        return super().train(mode)
+
+
+def test_what_train_does_is_done() -> None:
+    model = nn.Sequential(Merged(3, 4, 1), nn.BatchNorm2d(4).eval()).train()
+    model[1].eval()
+    profile(model, (3, 8, 8), runs=1)
+    assert (model[0].training, model[0].merged, model[1].training) == (True, False, False)
+
+
 def test_channels_that_timm_does_not_note() -> None:
     result = profile(timm.create_model("test_resnet", in_chans=1), latency=False)
     assert result.input_size[0] == 1 and isinstance(result.input_size, tuple)
-    assert profile(nn.Conv2d(3, 4, 1), [3, 8, 9], latency=False).input_size == (3, 8, 9)
+    assert profile(nn.Conv2d(3, 4, 1), [3, np.int64(8), 9], latency=False).input_size == (3, 8, 9)
 
 
 @pytest.mark.parametrize(

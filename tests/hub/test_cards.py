@@ -200,6 +200,12 @@ def test_arguments_that_change_no_tensor_are_asked_for(tmp_path: Path, kwargs: d
     assert again(torch.randn(2, 3, 64, 64)).shape == model.float()(torch.randn(2, 3, 64, 64)).shape
 
 
+def test_a_network_that_keeps_its_last_map_is_written(tmp_path: Path) -> None:
+    model = network()
+    model.last = model(torch.randn(2, 1, 64, 64))  # with its graph, which no copy takes
+    assert written(model, tmp_path).files
+
+
 def test_what_no_file_holds_is_refused(tmp_path: Path) -> None:
     model = network()
     model.head_drop = Drawn(model.head_hidden_size)

@@ -210,6 +210,10 @@ def test_timms_way_to_a_folder_takes_ferzoos(tmp_path: Path) -> None:
     written = ferzoo.create_model(f"local-dir:{folder}", pretrained=True).state_dict()
     assert all(torch.equal(tensor, written[name]) for name, tensor in loaded.state_dict().items())
     assert loaded.num_classes == fresh.num_classes == 3 and not torch.equal(fresh.head.weight, written["head.weight"])
+    torch.save(written, tmp_path / "pickled.pth")
+    overlay = {"file": str(tmp_path / "pickled.pth"), "source": "url"}
+    with pytest.raises(CheckpointError, match="pickled.pth is no safetensors file"):
+        timm.create_model(f"local-dir:{folder}", pretrained=True, pretrained_cfg_overlay=overlay)
     (folder / "model.safetensors").write_bytes(b"damaged")
     with pytest.raises(CheckpointError, match="model.safetensors is damaged"):
         timm.create_model(f"local-dir:{folder}", pretrained=True)

@@ -129,8 +129,12 @@ def test_no_other_error_of_a_plugin_stops_the_rest(make_distribution: Any) -> No
 
 def test_what_a_plugin_prints_is_no_output(make_distribution: Any, capsys: pytest.CaptureFixture[str]) -> None:
     make_distribution("ep-loud", {"blocks": {"ep_gate": "ep_loud"}}, {"ep_loud": "print('HELLO')\n" + block("EpGate")})
-    create_block("ep_gate")
+    with ep.command():
+        create_block("ep_gate")
     assert capsys.readouterr() == ("", "HELLO\n")
+    create_block("ep_gate")
+    print("mine")
+    assert capsys.readouterr().out == "mine\n"
 
 
 def test_timms_own_network_is_timms_whoever_claims_its_name(make_distribution: Any) -> None:
@@ -138,6 +142,7 @@ def test_timms_own_network_is_timms_whoever_claims_its_name(make_distribution: A
     assert type(ferzoo.create_model("timm:test_resnet", num_classes=3)).__name__ == "ResNet"
     with pytest.raises(FerzooError):
         ferzoo.create_model("test_resnet")
+    assert type(ferzoo.create_model("timm:lanmsff")).__name__ == "LANMSFF"  # ferzoo's names are timm's, too
 
 
 def test_what_a_failed_module_registered_is_free_again(make_distribution: Any) -> None:

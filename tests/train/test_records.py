@@ -64,6 +64,12 @@ def test_the_run_keeps_a_model_card(tmp_path: Path) -> None:
         assert f"| `{file}` | `{sha256_of(tmp_path / 'run' / file)}` |" in card.text
 
 
+def test_a_run_ends_well_without_a_card(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "README.md").mkdir()
+    train(small_recipe(tmp_path, epochs=1), faces={"train": faces(16, 0), "validation": faces(8, 1)})
+    assert "no README.md was written: " in capsys.readouterr().err + capsys.readouterr().out
+
+
 def test_every_package_that_computes_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     known = {"numba": "1.2.3", "pyarrow": "4.5"}
 

@@ -119,6 +119,23 @@ def test_a_wrong_fact_in_the_json_is_named(
         ferzoo.create_model("lanmsff.mine", pretrained=True)
 
 
+def test_a_fact_that_is_null_is_not_said(tensors: dict[str, Tensors], save: Save) -> None:
+    save("lanmsff.mine", tensors["lanmsff"], {"mean": None}, ferzoo={"grayscale": None})
+    assert ferzoo.create_model("lanmsff.mine", pretrained=True).ferzoo_cfg == {"grayscale": None}
+
+
+@pytest.mark.parametrize("name", ["lfn", "lfnsb_fast"])
+def test_a_checkout_and_its_folder_of_weights_say_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(ferzoo.__file__).parents[1] / "hub_configs" / "weights"
+    if not (folder / f"{name}.ferplus.safetensors").is_file():
+        pytest.skip("the large weights are in a checkout alone")
+    monkeypatch.delenv("FERZOO_WEIGHTS", raising=False)
+    one = ferzoo.create_model(name, pretrained=True)
+    monkeypatch.setenv("FERZOO_WEIGHTS", str(folder))
+    other = ferzoo.create_model(name, pretrained=True)
+    assert one.pretrained_cfg == other.pretrained_cfg and one.ferzoo_cfg == other.ferzoo_cfg
+
+
 def test_the_json_of_a_known_checkpoint_counts(tensors: dict[str, Tensors], save: Save) -> None:
     path = save("lfnsb_fast.ferplus", ferzoo.create_model("lfnsb_fast", num_classes=3).state_dict(), {"num_classes": 3})
     model = ferzoo.create_model("lfnsb_fast", pretrained=True)
