@@ -19,6 +19,25 @@ LARGEST = 10_000_000  # bytes of an upload
 FORMATS = ("JPEG", "PNG", "WEBP")
 
 
+class NoPictureError(ValueError):
+    """What was sent is no picture that the network takes."""
+
+
+def decode(data: bytes) -> np.ndarray:
+    """RGB (H, W, 3), uint8, of an encoded picture."""
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = ImageOps.exif_transpose(image)  # phones state how they were held
+    except Exception as error:  # a damaged file makes Pillow raise nearly any kind
+        raise NoPictureError("this one cannot be read") from error
+    if image.mode[0] in "IF":  # Pillow would clip them
+        raise NoPictureError("the pixels of this one have more")
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return np.asarray(image.convert("RGB"))
+
+
 class Network:
     """An exported network with its preprocessing inside."""
 
@@ -32,14 +51,7 @@ class Network:
 
     def __call__(self, data: bytes) -> dict[str, float]:
         """Scores by name, of the crop of one face as an encoded image."""
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
-        if image.mode[0] in "IF":  # Pillow would clip them
-            raise ValueError("the pixels have more than 8 bits")
-        image = ImageOps.exif_transpose(image)  # phones state how they were held
-        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        picture = np.asarray(image.convert("RGB"))
+        picture = decode(data)
         [scores] = self.session.run(None, {self.session.get_inputs()[0].name: picture[None]})[0]
         return {label: float(score) for label, score in zip(self.labels, scores, strict=True)}
 
@@ -60,7 +72,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(400 if length < 0 else 413, {"error": wanted})
         try:
             self.answer(200, self.network(self.rfile.read(length)))
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # Pillow raises all of them
+        except NoPictureError as error:
             self.answer(400, {"error": f"Send a picture of 8 bits a channel as JPEG, PNG or WebP: {error}."})
 
     def answer(self, status: int, content: dict) -> None:

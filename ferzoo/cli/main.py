@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
 import importlib.util
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 from .. import __version__
 from ..errors import FerzooError
@@ -66,7 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         with entry_points.command():
-            return int(module.run(sub.parse_intermixed_args(argv[1:])) or 0)
+            code = int(module.run(sub.parse_intermixed_args(argv[1:])) or 0)
+        sys.stdout.flush()
+        return code
     except FerzooError as error:
         print(f"ferzoo {command}: {error}", file=sys.stderr)
         return 2
@@ -88,9 +93,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
+        lost = error.errno in (errno.ENOSPC, errno.EFBIG, errno.EIO) and not error.filename and _is_lost(sys.stdout)
+        where = f"{error.filename}: " if error.filename else "standard output: " if lost else ""
         print(f"ferzoo {command}: {where}{error.strerror or error}", file=sys.stderr)
         return 2
+
+
+def _is_lost(stream: TextIO) -> bool:
+    """Whether what was written to a stream cannot reach its end; it is closed then, or it would fail once more."""
+    try:
+        stream.write("\n")
+        stream.flush()
+    except OSError:
+        with contextlib.suppress(OSError):
+            stream.close()
+        return True
+    return False
 
 
 if __name__ == "__main__":

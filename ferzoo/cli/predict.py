@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import io
 import os
 import sys
@@ -46,24 +45,9 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0 if every image was read (and saved), otherwise 1; each error is a line on stderr.
     """
-    from ..errors import FerzooError
-
     if isinstance(sys.stdout, io.TextIOWrapper):
         # What an encoding lacks is no reason to lose the work: stderr does the same.
         sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        return _run(args)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        if error.filename is not None:
-            raise
-        with contextlib.suppress(OSError):
-            sys.stdout.close()  # or its last words at the end of the process fail once more
-        raise FerzooError(f"Standard output cannot be written: {error.strerror or error}.") from error
-
-
-def _run(args: argparse.Namespace) -> int:
     mode = mode_of(args)
     if mode == "many":
         return predict_many.run(args)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -111,8 +112,8 @@ def export(
     """
     path = Path(path).expanduser()
     kind = check_export(model, path, format, int8 is not None)
-    pictures = [face.convert("RGB") for face in (Image.open(FACE), *faces)]
-    calibration = None if int8 is None else [face.convert("RGB") for face in int8]
+    pictures = [_rgb(face) for face in (Image.open(FACE), *faces)]
+    calibration = None if int8 is None else [_rgb(face) for face in int8]
     if calibration is not None:
         check_faces(len(calibration))
     network: Any = model if isinstance(model, nn.Module) else load_model(model)
@@ -128,9 +129,9 @@ def export(
         )
     cfg = with_channels(cfg, channels_of(network, cfg))
     if size is not None:
-        if not isinstance(size, int) or not 1 <= size <= MOST_PIXELS:
+        if not isinstance(size, Integral) or isinstance(size, bool) or not 1 <= size <= MOST_PIXELS:
             raise FerzooError(f"size is height and width in pixels, 1 to {MOST_PIXELS:,}; got {size!r:.60}.")
-        cfg["input_size"] = (cfg["input_size"][0], size, size)
+        cfg["input_size"] = (cfg["input_size"][0], int(size), int(size))
     facts = _facts(network, cfg, preprocess, softmax)
     options = (cfg, facts["ferzoo"]["grayscale"], preprocess, softmax)
     eager = Whole(copy.deepcopy(network).cpu().float(), *options).eval()
@@ -171,6 +172,12 @@ def export(
         faces=sum(len(x) for x in batches[2:]),
         agreement=agreement,
     )
+
+
+def _rgb(face: Any) -> Image.Image:
+    if not isinstance(face, Image.Image):
+        raise FerzooError(f"Faces are PIL images, got a {type(face).__name__}: PIL.Image.open makes one of a file.")
+    return face.convert("RGB")
 
 
 def _facts(network: Any, cfg: dict[str, Any], preprocess: bool, softmax: bool) -> dict[str, Any]:

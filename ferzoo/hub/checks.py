@@ -114,12 +114,6 @@ def _check(found: Any, where: str, least: int, count: int | None) -> None:
     if confusion is not None and not _is_square(confusion, count):
         size = f"{count} rows of {count}" if count is not None else "as many rows as columns of"
         raise CheckpointError(f"{where}['confusion'] must have {size} counts, true class down, got {confusion!r}.")
-    if confusion and (total := sum(map(sum, confusion))) and found.get("accuracy") is not None:
-        accuracy = 100 * sum(row[i] for i, row in enumerate(confusion)) / total
-        if abs(accuracy - found["accuracy"]) > 0.1:
-            raise CheckpointError(
-                f"{where}['accuracy'] is {found['accuracy']}, but its confusion matrix says {accuracy:.2f}."
-            )
 
 
 def _length(found: Mapping[str, Any]) -> int | None:

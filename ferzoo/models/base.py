@@ -229,9 +229,10 @@ class FerModel(Intermediates):
         features = self.forward_features(x)
         outputs = self.pool_outputs(features) if self.global_pool else {"embedding": features}
         vector = self.head_drop(outputs["embedding"])
+        logits = self.head_norm(self.head(vector))  # first, so that random numbers are those of `forward`
         if self.num_classes and self.global_pool:
             outputs |= self.head_outputs(vector)
-        return {"logits": self.head_norm(self.head(vector)), "features": features, **outputs}
+        return {"logits": logits, "features": features, **outputs}
 
     @torch.jit.ignore
     def pool_outputs(self, features: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -28,12 +28,13 @@ class _Limit:
     """OpenCV has one number of threads for the process: the first to change it notes what the last brings back."""
 
     lock = threading.Lock()
-    inside = before = 0
+    inside: ClassVar[list[int]] = []
+    before = 0
 
 
 @contextmanager
 def limit_opencv(count: int | None) -> Iterator[None]:
-    """Let OpenCV use `count` threads within the block, in whatever threads of Python; None leaves it alone."""
+    """Let OpenCV use `count` threads at most within the block, in whatever threads of Python; None leaves it alone."""
     if count is None:
         yield
         return
@@ -42,15 +43,14 @@ def limit_opencv(count: int | None) -> Iterator[None]:
     with _Limit.lock:
         if not _Limit.inside:
             _Limit.before = cv2.getNumThreads()
-        _Limit.inside += 1
-        cv2.setNumThreads(count)
+        _Limit.inside.append(count)
+        cv2.setNumThreads(min(_Limit.inside))
     try:
         yield
     finally:
         with _Limit.lock:
-            _Limit.inside -= 1
-            if not _Limit.inside:
-                cv2.setNumThreads(_Limit.before)
+            _Limit.inside.remove(count)
+            cv2.setNumThreads(min(_Limit.inside, default=_Limit.before))
 
 
 class HaarDetector:

@@ -59,13 +59,11 @@ def printable(path: str | os.PathLike[str]) -> str:
 def exact(path: str | os.PathLike[str]) -> str:
     r"""A path as text for data, no two of which are the same: a byte that is no UTF-8 becomes ``\xNN``.
 
-    Backslashes are doubled in such a name, and in one that looks like it; every other name is as it is, and on Windows,
-    where all names are text, every name.
+    Backslashes are doubled in such a name, and, where they part no folders, in one that looks like it; every other
+    name is as it is.
     """
-    if os.name == "nt":
-        return os.fspath(path)
     text = os.fsencode(path).decode("utf-8", "surrogateescape")
-    if not re.search(r"\\x[0-9a-f]{2}|[\udc80-\udcff]", text):
+    if not re.search(r"[\udc80-\udcff]" if os.name == "nt" else r"\\x[0-9a-f]{2}|[\udc80-\udcff]", text):
         return text
     return text.replace("\\", r"\\").encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 

@@ -289,6 +289,7 @@ def _count(name: str, value: Any) -> int:
 def _is_one(images: Any) -> bool:
     """Whether what is no path is one image, or none at all, and not many."""
     if isinstance(images, np.ndarray):
-        return images.ndim != 4 and images.dtype.kind not in "OU"  # an array of paths or images is many
+        # An array of paths or images is many.
+        return images.ndim == 0 or (images.ndim != 4 and images.dtype.kind not in "OU")
     single = isinstance(images, Image.Image | bytes | bytearray | memoryview) or hasattr(images, "permute")
     return single or not isinstance(images, Iterable)

@@ -138,7 +138,7 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any], begun: int | None
         if before == after or (key == "model" and same_model):
             continue
         if key == "source" and isinstance(before, dict) and isinstance(after, dict):
-            if begun is None or not _same_source(before, after, begun):
+            if not _same_source(before, after, begun):
                 parts.append(_other_source(before, after))
         elif key == "weights":
             parts.append("the model has other weights, or is another network")
@@ -147,9 +147,13 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any], begun: int | None
     return "; ".join(parts)
 
 
-def _same_source(old: Mapping[str, Any], new: Mapping[str, Any], begun: int) -> bool:
-    """Whether the first parts are the same."""
-    if "parts" not in old or (begun and old["folder"] and new["folder"] and old["folder"] != new["folder"]):
+def _same_source(old: Mapping[str, Any], new: Mapping[str, Any], begun: int | None) -> bool:
+    """Whether the first parts are the same; all of them where None."""
+    if "parts" not in old:  # written by a ferzoo that compared all of it
+        return all(new.get(key) == value for key, value in old.items())
+    if begun is None:
+        return old == new
+    if begun and old["folder"] and new["folder"] and old["folder"] != new["folder"]:
         return False
     return bool(old["parts"][:begun] == new["parts"][:begun])
 

@@ -108,8 +108,9 @@ class Output:
     def _read(self) -> State:
         try:
             content = json.loads(self.journal.read_text(encoding="utf-8"))
-            state, job, version = State(**content["state"]), content["job"], content["version"]
-            self._part = State(**content.get("part", {}))
+            job, version = content["job"], content["version"]
+            if version == VERSION:
+                state, self._part = State(**content["state"]), State(**content.get("part", {}))
         except (ValueError, KeyError, TypeError) as error:
             raise FerzooError(
                 f"The journal {printable(self.journal)} is damaged: delete it and the rows, and begin anew."

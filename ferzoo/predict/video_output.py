@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TextIO
 
@@ -110,14 +111,28 @@ class RowFile:
 
     def __exit__(self, *_: object) -> None:
         if self._file:
-            self._file.close()
+            with self._named():
+                self._file.close()
 
     def write(self, frame: VideoFrame) -> None:
-        """Write a frame's faces."""
-        if self._file is None:
-            self._file = self._path.open("x", encoding="utf-8", newline="")
-            self._rows = Rows(self._file, self._labels, self._path.suffix[1:].lower())
-        self._rows.write(frame)
+        """Write a frame's faces.
+
+        Raises:
+            VideoError: If the file cannot be written.
+        """
+        with self._named():
+            if self._file is None:
+                self._file = self._path.open("x", encoding="utf-8", newline="")
+                self._rows = Rows(self._file, self._labels, self._path.suffix[1:].lower())
+            self._rows.write(frame)
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """An error of the system says which file it is of."""
+        try:
+            yield
+        except OSError as error:
+            raise VideoError(f"{printable(self._path)} cannot be written: {error.strerror or error}.") from error
 
 
 class DrawnVideo:

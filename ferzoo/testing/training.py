@@ -57,7 +57,7 @@ def _gradients(subject: ModelSubject, report: Report) -> None:
         nn.functional.cross_entropy(output, labels).backward()
         dead = missing_gradients(model.named_parameters(), report, exempt)
         zero = dead if zero is None else zero & dead
-        if not seed:
+        if not seed and hasattr(model, "forward_train"):  # that it is there, `attributes` sees to
             _trained(model, x, output, labels, report)
             report.expect(torch.equal(x, subject.batch(4)), "in training mode it changes its batch in place")
         seed += 1

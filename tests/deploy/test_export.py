@@ -125,7 +125,7 @@ def test_a_network_of_timms(tmp_path: Path) -> None:
 def test_a_network_of_timms_for_grey_faces(preprocess: bool, tmp_path: Path) -> None:
     model = timm.create_model("test_efficientnet", num_classes=3, in_chans=1).eval()
     assert model.pretrained_cfg["input_size"][0] == 3, "it is told by nobody"
-    done = ferzoo.export(model, tmp_path / "g.onnx", size=64, preprocess=preprocess)
+    done = ferzoo.export(model, tmp_path / "g.onnx", size=np.int64(64), preprocess=preprocess)
     file = OnnxFile(done.path)
     assert file.cfg["input_size"] == [1, 64, 64] and len(file.cfg["mean"]) == len(file.cfg["std"]) == 1
     assert done.input == ("RGB pictures (N, H, W, 3), uint8" if preprocess else "faces (N, 1, 64, 64), float32")
@@ -138,6 +138,8 @@ def test_commands_take_the_file(exported: Path) -> None:
     x = torch.randn(2, 1, 48, 48)
     with torch.no_grad():
         assert torch.allclose(model(x), original(x), atol=1e-4)
+    with pytest.raises(FerzooError, match="Faces are PIL images, got a str"):
+        ferzoo.export("lanmsff", exported.with_name("x.onnx"), faces=["a.jpg"])
     with pytest.raises(FerzooError, match="nothing to count"):
         ferzoo.profile(model)
     with pytest.raises(FerzooError, match="is exported already"):

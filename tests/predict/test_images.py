@@ -217,6 +217,13 @@ def test_exact_names_are_told_apart() -> None:
     assert exact(r"C:\photos\a.png") == r"C:\photos\a.png"
 
 
+def test_exact_names_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "name", "nt")
+    texts = [exact(name) for name in (r"C:\xa1\b.png", "a\udcff.png", "a\udcfe.png")]
+    monkeypatch.undo()
+    assert texts == [r"C:\xa1\b.png", r"a\xff.png", r"a\xfe.png"]
+
+
 def test_printable_names() -> None:
     assert printable(os.fsdecode(b"a\xff\x1b[31m.jpg")).isprintable()
     assert printable("Zoë 1.jpg") == "Zoë 1.jpg"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import os
 import pickle
 import subprocess
 import sys
@@ -17,10 +18,12 @@ from mean_colour import MeanColour
 from PIL import Image
 
 import ferzoo
-from ferzoo.errors import ImageError
+from ferzoo.errors import ImageError, VideoError
 from ferzoo.predict import haar
 from ferzoo.predict.haar import HaarDetector, limit_opencv
 from ferzoo.predict.predictor import Predictor
+from ferzoo.predict.video import TrackedFace, VideoFrame
+from ferzoo.predict.video_output import RowFile
 
 IMAGE = np.random.default_rng(2).integers(0, 256, (48, 48, 3), dtype=np.uint8)
 
@@ -98,9 +101,10 @@ def test_opencv_gets_its_threads_back(monkeypatch: pytest.MonkeyPatch) -> None:
         thread.start()
         first.wait(60)
         with limit_opencv(2):  # begins while the other is inside, and ends after it
-            assert cv2.getNumThreads() == 2
+            assert cv2.getNumThreads() == 1
             second.set()
             thread.join()
+            assert cv2.getNumThreads() == 2
         assert cv2.getNumThreads() == 3
         with pytest.raises(KeyError), limit_opencv(1):
             raise KeyError
@@ -143,6 +147,28 @@ sys.exit(main(["predict", "x.png", "--no-detect"]))
     assert lines[4] == "OptionError model must be a name with weights, a path or a network, got NoneType."
 
 
+def test_an_array_without_dimensions_is_one_thing() -> None:
+    with pytest.raises(ImageError, match="An image array must be uint8"):
+        ferzoo.Predictor("lanmsff", detect=False)(np.array("photo.jpg"))
+
+
+def test_rows_of_a_video_on_a_full_disk(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("needs Linux")
+    face = TrackedFace((0, 0, 2, 2), "a", {"a": 1.0}, None, None, track=1, raw={"a": 1.0})
+    frame, path = VideoFrame(0, 0.0, [face], IMAGE), tmp_path / "rows.jsonl"
+    with (
+        pytest.raises(VideoError, match=r"rows\.jsonl cannot be written: No space left"),
+        RowFile(str(path), ["a"]) as rows,
+    ):
+        rows.write(frame)
+        full = os.open("/dev/full", os.O_WRONLY)
+        os.dup2(full, rows._file.fileno())
+        os.close(full)
+        for _ in range(10_000):
+            rows.write(frame)
+
+
 def test_a_full_standard_output(checkpoint: Path, astronaut: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("needs Linux")
@@ -150,6 +176,7 @@ def test_a_full_standard_output(checkpoint: Path, astronaut: Path) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run([*command, "--model", str(checkpoint)], stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1] == (
-        "ferzoo predict: Standard output cannot be written: No space left on device."
-    )
+    assert done.stderr.splitlines()[-1] == "ferzoo predict: standard output: No space left on device"
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*command[:3], "list"], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (2, "ferzoo list: standard output: No space left on device\n")

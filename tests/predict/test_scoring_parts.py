@@ -110,3 +110,23 @@ def test_a_job_that_fails_before_its_first_row_leaves_nothing(tmp_path: Path, su
     assert [path.name for path in tmp_path.iterdir()] == ["s.tar"]
     write_tar(tmp_path / "s.tar", [("00.png", noise(0))])
     assert go(tmp_path / "s.tar", tmp_path / f"r{suffix}").images == 1
+
+
+def test_a_job_of_the_version_before_goes_on(tmp_path: Path) -> None:
+    for i in range(3):
+        (tmp_path / f"{i}.png").write_bytes(noise(i))
+    source, out = str(tmp_path / "*.png"), tmp_path / "rows.csv"
+    go(source, out)
+    journal = tmp_path / "rows.csv.progress"
+    content = json.loads(journal.read_text())
+    del content["job"]["source"]["parts"], content["state"]["broken"]
+    content.pop("part", None)
+    journal.write_text(json.dumps(content))
+    assert go(source, out, resume=True).resumed == 3
+    content["job"]["source"]["sha256"] = "0" * 64
+    journal.write_text(json.dumps(content))
+    with pytest.raises(FerzooError, match="the source is another"):
+        go(source, out, resume=True)
+    journal.write_text(json.dumps({**content, "version": 9, "state": {"unknown": 1}}))
+    with pytest.raises(FerzooError, match="is of another version of ferzoo"):
+        go(source, out, resume=True)

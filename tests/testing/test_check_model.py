@@ -27,6 +27,10 @@ def test_a_sound_network_passes() -> None:
     assert check_model(entrypoint(Tiny)) == NAMES
 
 
+def test_chance_may_have_a_part_in_training() -> None:
+    assert check_model(entrypoint(training.TwoViews), skip=only("forward", "gradients"))
+
+
 def test_recomputing_may_stop_within_a_layer() -> None:
     assert check_model(entrypoint(tiny.TinyPlain), skip=only("gradients", "checkpointing", "groups"))
 
@@ -79,10 +83,10 @@ def test_checks_leave_the_random_numbers_alone() -> None:
         (tiny.Clamps, "forward", "it changes its batch in place"),
         (tiny.Clamps, "gradients", "in training mode it changes its batch in place"),
         (tiny.CpuConstant, "device", "RuntimeError: .*device"),
-        (tiny.SingleHead, "classifier", "with dtype=torch.float64 leaves head.weight in torch.float32"),
+        (tiny.SingleHead, "head_place", "with dtype=torch.float64 leaves head.weight in torch.float32"),
         (
             tiny.CpuHead,
-            "classifier",
+            "head_place",
             "reset_classifier of a network with device='meta' leaves head.weight on cpu",
         ),
         (training.Detached, "gradients", "forward_train's logits give stem.conv.weight, .* no gradient"),

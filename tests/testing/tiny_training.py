@@ -9,6 +9,19 @@ from tiny_networks import Tiny
 from torch import nn
 
 
+class TwoViews(Tiny):
+    """A sound network: it looks at the vector twice while it trains, by chance anew each time."""
+
+    def head_outputs(self, vector: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {
+            "heads": torch.stack([self.head(nn.functional.dropout(vector, 0.2, self.training)) for _ in range(2)], 1)
+        }
+
+    def make_head(self) -> tuple[nn.Module, nn.Module]:
+        head, _ = super().make_head()
+        return head, nn.Dropout(0.2)
+
+
 class Pretends(Tiny):
     loss_only_parameters = ("head.bias",)
 
