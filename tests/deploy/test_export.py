@@ -12,6 +12,7 @@ import pytest
 import timm
 import torch
 from PIL import Image
+from test_formats import of_torchscript
 
 import ferzoo
 from ferzoo.cli.main import main
@@ -125,9 +126,9 @@ def test_a_network_of_timms(tmp_path: Path) -> None:
 def test_a_network_of_timms_for_grey_faces(preprocess: bool, tmp_path: Path) -> None:
     model = timm.create_model("test_efficientnet", num_classes=3, in_chans=1).eval()
     assert model.pretrained_cfg["input_size"][0] == 3, "it is told by nobody"
-    done = ferzoo.export(model, tmp_path / "g.onnx", size=np.int64(64), preprocess=preprocess)
-    file = OnnxFile(done.path)
-    assert file.cfg["input_size"] == [1, 64, 64] and len(file.cfg["mean"]) == len(file.cfg["std"]) == 1
+    done = ferzoo.export(model, tmp_path / "g.pt", size=np.int64(64), preprocess=preprocess)
+    cfg = json.loads(of_torchscript(done.path))["cfg"]
+    assert cfg["input_size"] == [1, 64, 64] and len(cfg["mean"]) == len(cfg["std"]) == 1
     assert done.input == ("RGB pictures (N, H, W, 3), uint8" if preprocess else "faces (N, 1, 64, 64), float32")
 
 

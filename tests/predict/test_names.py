@@ -60,7 +60,7 @@ def test_rows_tell_names_apart(folder: Path, tmp_path: Path, suffix: str) -> Non
     assert sorted(row["file"] for row in rows) == sorted(f"{folder}/{name}" for name in TEXTS)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "ascii", "cp1252"])
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
 def test_output_in_every_encoding(
     folder: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
 ) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -69,6 +71,14 @@ def test_it_takes_the_colours_away_where_the_network_does(tmp_path: Path) -> Non
     for (a,), (b,), (c,) in zip(expected, found, grey, strict=True):
         assert max(abs(a.scores[key] - b.scores[key]) for key in a.scores) < 1e-5
         assert b.scores == c.scores
+
+
+@pytest.mark.parametrize("again", [lambda one: pickle.loads(pickle.dumps(one)), copy.deepcopy])
+def test_copies_give_the_same(files: tuple[str, Path, Path], again: Any) -> None:
+    predictor = ferzoo.Predictor(files[1], detect=False, threads=1)
+    picture = Image.effect_noise((48, 48), 60).convert("RGB")
+    (found,), (expected,) = again(predictor)(picture), predictor(picture)
+    assert found.scores == pytest.approx(expected.scores, abs=1e-6)
 
 
 def test_few_packages_are_imported(files: tuple[str, Path, Path]) -> None:

@@ -66,16 +66,10 @@ def test_bytes_are_no_images(kind: type) -> None:
 
 
 @pytest.mark.parametrize("again", [lambda one: pickle.loads(pickle.dumps(one)), copy.deepcopy])
-@pytest.mark.parametrize("kind", ["network", "folder", "onnx"])
-def test_copies_give_the_same(checkpoint: Path, astronaut: Path, tmp_path: Path, kind: str, again: Any) -> None:
+@pytest.mark.parametrize("kind", ["network", "folder"])
+def test_copies_give_the_same(checkpoint: Path, astronaut: Path, kind: str, again: Any) -> None:
     pytest.importorskip("cv2", reason="comes with the extra faces")
-    model: Any = MeanColour() if kind == "network" else checkpoint
-    if kind == "onnx":
-        pytest.importorskip("onnxruntime", reason="comes with the extra export")
-        pytest.importorskip("onnx", reason="comes with the extra export")
-        model = tmp_path / "net.onnx"
-        ferzoo.export(checkpoint, model)
-    predictor = Predictor(model, min_face=40, threads=1)
+    predictor = Predictor(MeanColour() if kind == "network" else checkpoint, min_face=40, threads=1)
     expected = predictor(astronaut)
     copied = again(predictor)
     found = copied(astronaut)
@@ -169,14 +163,10 @@ def test_rows_of_a_video_on_a_full_disk(tmp_path: Path) -> None:
             rows.write(frame)
 
 
-def test_a_full_standard_output(checkpoint: Path, astronaut: Path) -> None:
+def test_a_full_standard_output() -> None:
     if not Path("/dev/full").exists():
         pytest.skip("needs Linux")
-    command = [sys.executable, "-m", "ferzoo.cli.main", "predict", str(astronaut), "--no-detect", "--json"]
     with open("/dev/full", "w") as full:
-        done = subprocess.run([*command, "--model", str(checkpoint)], stdout=full, stderr=subprocess.PIPE, text=True)
-    assert done.returncode == 2
-    assert done.stderr.splitlines()[-1] == "ferzoo predict: standard output: No space left on device"
-    with open("/dev/full", "w") as full:
-        done = subprocess.run([*command[:3], "list"], stdout=full, stderr=subprocess.PIPE, text=True)
+        command = [sys.executable, "-m", "ferzoo.cli.main", "list"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr) == (2, "ferzoo list: standard output: No space left on device\n")
