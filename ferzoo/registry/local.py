@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import CheckpointError
 from ..weights.folders import Weights
 from ..weights.safe import refuse_damaged
-from .config import check_cfg
+from .config import check_cfg, classifier_prefixes
 
 __all__ = ["OWN_CFGS", "local_cfg"]
 
@@ -59,6 +59,6 @@ def _classes_in(weights: Weights, classifier: Any) -> int | None:
     from safetensors import safe_open
 
     refuse_damaged(weights.path)
-    name = f"{classifier[0] if isinstance(classifier, list) and classifier else classifier}.weight"
+    name = next((f"{prefix}weight" for prefix in classifier_prefixes(classifier)), None)
     with safe_open(weights.path, "np") as file:
         return int(file.get_slice(name).get_shape()[0]) if name in file.keys() else None  # noqa: SIM118
