@@ -12,10 +12,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from . import testing
+    from . import errors, testing
     from .deploy.export import export
     from .deploy.fuse import fuse
     from .deploy.profile import profile
+    from .errors import FerzooError
     from .hub.push import push_to_hub
     from .predict.explain import explain
     from .predict.predictor import Predictor
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _LAZY = {
+    "FerzooError": ".errors",
     "Predictor": ".predict.predictor",
     "create_block": ".registry.factory",
     "create_loss": ".registry.factory",
@@ -59,11 +61,13 @@ _LAZY = {
 }
 
 __all__ = [
+    "FerzooError",
     "Predictor",
     "__version__",
     "create_block",
     "create_loss",
     "create_model",
+    "errors",
     "evaluate",
     "explain",
     "export",
@@ -82,12 +86,12 @@ __all__ = [
     "train",
 ]
 
-#: Public names that are packages; `train` can also be called.
-_PACKAGES = ("testing", "train")
+#: Public names that are modules or packages; `train` can also be called.
+_MODULES = ("errors", "testing", "train")
 
 
 def __getattr__(name: str) -> Any:
-    if name in _PACKAGES:
+    if name in _MODULES:
         return importlib.import_module(f".{name}", __name__)
     if name not in _LAZY:
         raise AttributeError(f"module 'ferzoo' has no attribute {name!r}")
