@@ -27,6 +27,19 @@ def add_data_arguments(parser: argparse.ArgumentParser, required: bool) -> None:
         "weights are of, ferplus where nothing says it)",
     )
     parser.add_argument("--split", default="validation", help="split to measure on (default: validation)")
+    add_reading_arguments(parser)
+    parser.add_argument("--no-unseen", action="store_true", help="do not look for the images in the training split")
+    parser.add_argument("--flip", action="store_true", help="average each face with its mirror image")
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="where the accuracy is measured: auto (CUDA where there is one), cpu, cuda, cuda:1, mps (default: auto)",
+    )
+    parser.add_argument("--threads", type=whole_number, help="CPU threads (default: torch's)")
+
+
+def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare how the data is read."""
     parser.add_argument("--partial", action="store_true", help="take an incomplete copy of the data set as it is")
     parser.add_argument("--skip-damaged", action="store_true", help="leave out images that cannot be decoded")
     parser.add_argument(
@@ -43,14 +56,6 @@ def add_data_arguments(parser: argparse.ArgumentParser, required: bool) -> None:
         help="image and label column of hf:NAME (default: as a run on the data set read it, else found by type and "
         "name)",
     )
-    parser.add_argument("--no-unseen", action="store_true", help="do not look for the images in the training split")
-    parser.add_argument("--flip", action="store_true", help="average each face with its mirror image")
-    parser.add_argument(
-        "--device",
-        default="auto",
-        help="where the accuracy is measured: auto (CUDA where there is one), cpu, cuda, cuda:1, mps (default: auto)",
-    )
-    parser.add_argument("--threads", type=whole_number, help="CPU threads (default: torch's)")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from .evaluate import data_errors
+from ..errors import OptionError
+from .evaluate import add_reading_arguments, data_errors, reading
 from .numbers import whole_number
 from .progress import ProgressLine, notes
 from .table import print_json
@@ -44,6 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="the data set there (default: what the weights are of, ferplus where nothing says it)",
     )
+    add_reading_arguments(parser)
+    parser.set_defaults(no_unseen=True)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -56,13 +59,16 @@ def run(args: argparse.Namespace) -> int:
     from ..predict.images import expand, read_image
     from ..registry.load import load_model
 
+    for option in ("dataset", "partial", "skip_damaged", "class_names", "columns"):
+        if getattr(args, option) and not args.int8:
+            raise OptionError(f"--{option.replace('_', '-')} is for the data of --int8: give its folder, too.")
     # Before faces are read, which takes long where they are a data set.
     check_export(args.model, args.out, args.format, bool(args.int8))
     network = load_model(args.model)
     faces = [Image.fromarray(read_image(path)) for pattern in args.faces for path in expand(pattern)]
     progress = ProgressLine()
     calibration, measured = None, None
-    with progress, notes("export", progress), data_errors("dataset"):
+    with progress, notes("export", progress), data_errors("dataset", "columns"):
         if args.int8:  # before anything is written: data that cannot be read leaves no file
             calibration, measured = _read(args, network, progress)
     done = export(
@@ -104,12 +110,12 @@ def _read(args: argparse.Namespace, network: nn.Module, progress: ProgressLine) 
     from ..data.readers import find_dataset, split_to_measure
     from ..train.measured import read_measured
 
-    reading: dict[str, Any] = {"networks": [network], "compare_with_train": False, "progress": progress}
-    train = read_measured(args.int8, args.dataset, "train", **reading)
+    given: dict[str, Any] = {"networks": [network], **reading(args), "progress": progress}
+    train = read_measured(args.int8, args.dataset, "train", **given)
     rows = np.random.default_rng(0).permutation(len(train.faces))[:CALIBRATION]
     drawn = [Image.fromarray(image) for image in train.faces.take(np.sort(rows)).images]
     split = split_to_measure(find_dataset(train.dataset)) or "validation"
-    return drawn, read_measured(args.int8, args.dataset, split, **reading)
+    return drawn, read_measured(args.int8, args.dataset, split, **given)
 
 
 def _accuracies(args: argparse.Namespace, network: nn.Module, measured: Measured) -> dict[str, float]:

@@ -16,7 +16,7 @@ from timm.models import build_model_with_cfg, generate_default_cfgs
 from timm.models._manipulate import adapt_input_conv
 from torch import nn
 
-from ..errors import CheckpointError, CheckpointWarning
+from ..errors import CheckpointError, CheckpointWarning, OptionError
 from ..labels import FERPLUS
 from ..registry.config import CFG_DEFAULTS, SOURCES, for_channels, only_file, read_config
 from ..registry.folder import checked_weights
@@ -196,6 +196,12 @@ def build_model(
         maps: Entries of its `feature_info`, all of which `features_only` gives unless told.
         **kwargs: What the entrypoint was given.
     """
+    if kwargs.get("features_only") and kwargs.get("feature_cls") in ("list", "dict"):
+        # timm's networks of this kind call top-level layers in turn, which forward of most networks here is not.
+        raise OptionError(
+            f"feature_cls={kwargs['feature_cls']!r} does not fit {variant}, whose forward is more than its layers in "
+            "turn. Leave it out, or take 'getter', 'hook' or 'fx'."
+        )
     folder = _local_dir(kwargs.get("pretrained_cfg"))
     refuse_pickled_sources({key: value for key, value in kwargs.items() if not folder or key != "pretrained_cfg"})
     cache_dir, local_only = kwargs.pop("cache_dir", None), kwargs.pop("local_files_only", False)

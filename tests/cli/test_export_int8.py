@@ -94,6 +94,13 @@ def test_the_data_set_is_that_of_the_weights(
     assert main(["export", "lanmsff.fer2013", str(out), "--int8", str(folder)]) == 0
     assert "accuracy on fer2013 validation: " in capsys.readouterr().out
     out.unlink()
+    more = dataclasses.replace(small, counts={"train": 17, "validation": 6})
+    monkeypatch.setitem(DATASETS, "fer2013", more)
+    assert main(["export", "lanmsff.fer2013", str(out), "--int8", str(folder)]) == 2
+    assert "read what is there with --partial" in capsys.readouterr().err and not out.exists()
+    assert main(["export", "lanmsff.fer2013", str(out), "--int8", str(folder), "--partial"]) == 0
+    assert "accuracy on fer2013 validation: " in capsys.readouterr().out
+    out.unlink()
     assert main(["export", "lanmsff", str(out), "--int8", str(folder)]) == 2
     assert "ferplus was taken unasked: name another data set by --dataset NAME" in capsys.readouterr().err
     assert not out.exists()
@@ -120,3 +127,12 @@ def test_what_is_wrong_is_said_before_the_data_is_read(
     assert main(["export", model, str(target), "--int8", str(tmp_path / "nowhere")]) == 2
     said = capsys.readouterr().err
     assert message in said and "nowhere" not in said
+
+
+@pytest.mark.parametrize(
+    "option",
+    [["--dataset", "folder"], ["--partial"], ["--skip-damaged"], ["--class-names", "a,b"], ["--columns", "a,b"]],
+)
+def test_options_of_the_data_need_data(option: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "lanmsff", str(tmp_path / "net.onnx"), *option]) == 2
+    assert f"{option[0]} is for the data of --int8" in capsys.readouterr().err and not list(tmp_path.iterdir())

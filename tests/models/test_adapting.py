@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import ferzoo
-from ferzoo.errors import CheckpointError, InputSizeError
+from ferzoo.errors import CheckpointError, InputSizeError, OptionError
 from ferzoo.labels import FERPLUS
 
 NAMES = ferzoo.list_models()
@@ -66,3 +66,15 @@ def test_any_size_networks_take_img_size_and_stay_free(name: str) -> None:
         assert model(torch.randn(1, model.in_chans, 40, 56)).shape == (1, 8)
     with pytest.raises(InputSizeError, match="32 px"):
         ferzoo.create_model(name, img_size=16)
+
+
+@pytest.mark.parametrize("kind", ["list", "dict", "getter", "hook", "fx"])
+def test_maps_come_in_every_way_that_fits(kind: str) -> None:
+    if kind in ("list", "dict"):
+        with pytest.raises(OptionError, match=f"feature_cls='{kind}' does not fit lanmsff"):
+            small("lanmsff", features_only=True, feature_cls=kind)
+        return
+    x = torch.randn(1, 1, 32, 32)
+    expected, got = (small("lanmsff", pretrained=True, features_only=True, **k) for k in ({}, {"feature_cls": kind}))
+    with torch.no_grad():
+        assert all(torch.equal(a, b) for a, b in zip(expected(x), got(x), strict=True))
