@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -29,6 +30,8 @@ __all__ = [
 ]
 
 
+#: Images, spread evenly over the rows, by which a run knows its rows again: all would take long where they are files.
+LOOKED_AT = 4096
 #: Files that a run writes.
 FILES = (
     "state.pt", "model.safetensors", "config.json", "metrics.json", "history.json", "history.csv", "recipe.json",
@@ -82,8 +85,16 @@ def load_state(path: Path) -> dict[str, Any]:
 
 
 def digest(faces: Faces) -> str:
-    """A digest of the rows' labels and targets, in their order."""
-    return hashlib.sha256(faces.labels.tobytes() + faces.targets.tobytes()).hexdigest()
+    """A digest of the rows' labels and targets, in their order, and of the images of at most `LOOKED_AT` of them.
+
+    It is the same whether the images lie in memory or not.
+
+    Raises:
+        DataError: If one of these images is missing or damaged.
+    """
+    looked_at = np.unique(np.linspace(0, len(faces) - 1, min(LOOKED_AT, len(faces))).astype(int))
+    images = faces.take(looked_at).digests()
+    return hashlib.sha256(faces.labels.tobytes() + faces.targets.tobytes() + b"".join(images)).hexdigest()
 
 
 def other_keys(recipe: Recipe, before: Mapping[str, Any], free: Sequence[str] = WHERE) -> list[str]:
@@ -130,7 +141,7 @@ def _is_of(path: Path, recipe: Recipe) -> bool:
         return False
 
 
-def check_resumable(path: Path, state: dict[str, Any], recipe: Recipe, processes: int, rows: str) -> None:
+def check_resumable(path: Path, state: dict[str, Any], recipe: Recipe, processes: int, rows: str) -> str:
     """Check that a run which goes on from a state ends where it would have ended.
 
     Args:
@@ -139,6 +150,9 @@ def check_resumable(path: Path, state: dict[str, Any], recipe: Recipe, processes
         recipe: The recipe to go on with.
         processes: How many there are.
         rows: `digest` of the training rows as they were read.
+
+    Returns:
+        What a change that is allowed does to the rest of the run; empty where there is none.
 
     Raises:
         CheckpointError: If the recipe, the processes or the rows are others; says what to change.
@@ -154,11 +168,17 @@ def check_resumable(path: Path, state: dict[str, Any], recipe: Recipe, processes
             f"{path} was started with {count} processes, not {processes}: it would not end in the same weights. Start "
             "as many."
         )
-    if state.get("rows", rows) != rows:
+    if state.get("faces", rows) != rows:
         raise CheckpointError(
             f"{path} was started with other training rows, or in another order, than {recipe.data} holds: go on with "
             "the data of the start, or choose another out=."
         )
+    if (workers := state["recipe"].get("workers", 0)) != recipe.workers:
+        return (
+            f"workers was {workers} and is {recipe.workers}: each worker draws its own augmentations, so the rest of "
+            "the run is another than the unbroken one would have been."
+        )
+    return ""
 
 
 def write_checkpoint(

@@ -27,13 +27,12 @@ from .checkpoint import (
 )
 from .convergence import out_of_patience
 from .evaluate import evaluate
-from .measured import WAYS
 from .network import build_network, cfg_to_come, try_sizes
 from .objective import Objective
 from .processes import Processes
 from .readme import write_readme
 from .recipe import Recipe
-from .records import environment, write_history_csv, write_tensorboard
+from .records import checkpoint_facts, environment, write_history_csv, write_tensorboard
 from .relabel import Relabelling
 from .schedule import Schedule
 from .seeds import seed_epoch
@@ -65,8 +64,9 @@ class Run:
             torch.set_num_threads(recipe.threads)
         self.processes = Processes(recipe.device)
         self.faces, self.validation = read_splits(recipe, faces)
-        #: What the state remembers of the training rows, to know them again; labels and targets may change.
-        self.rows = digest(self.faces)
+        #: What the state remembers of the rows, to know them again; labels and targets of those trained on may change.
+        with reworded(KEYS):
+            self.rows, self.measured_rows = digest(self.faces), digest(self.validation)
         #: Mask of the validation rows that are not trained on, which the first measurement finds.
         self.unseen: np.ndarray | None = None
         seed_epoch(recipe.seed, -1, self.processes.rank)
@@ -86,18 +86,19 @@ class Run:
         self.history: list[dict[str, Any]] = []
 
     @property
+    def scores(self) -> list[float]:
+        """Validation accuracies in percent at the last size, which a run is for: others neither count nor are kept."""
+        return [entry["accuracy"] for entry in self.history if entry["size"] == self.recipe.final_size]
+
+    @property
     def best(self) -> float:
-        """Best validation accuracy so far, in percent."""
-        return max((entry["accuracy"] for entry in self.history), default=-math.inf)
+        """Best of these so far; of all epochs where none has the last size yet."""
+        return max(self.scores or (entry["accuracy"] for entry in self.history), default=-math.inf)
 
     @property
     def finished(self) -> bool:
         """Whether all epochs are done, or none was better for `patience` of them."""
-        if self.epoch >= self.recipe.epochs:
-            return True
-        # A run is for its last size: an epoch at a smaller one neither counts nor is kept.
-        scores = [entry["accuracy"] for entry in self.history if entry["size"] == self.recipe.final_size]
-        return out_of_patience(scores, self.recipe.patience)
+        return self.epoch >= self.recipe.epochs or out_of_patience(self.scores, self.recipe.patience)
 
     def resume(self) -> None:
         """Continue from the folder's last finished epoch.
@@ -109,7 +110,8 @@ class Run:
         if not path.is_file():
             raise CheckpointError(f"There is no run to resume: {path} does not exist. Start it without --resume.")
         state = load_state(path)
-        check_resumable(path, state, self.recipe, self.processes.count, self.rows)
+        if note := check_resumable(path, state, self.recipe, self.processes.count, self.rows):
+            self.processes.say(note)
         self.model.load_state_dict(state["model"])
         if self.ema:
             self.ema.module.load_state_dict(state["ema"])
@@ -119,7 +121,7 @@ class Run:
             self.faces = replace(self.faces, labels=state["labels"].numpy())
         if "targets" in state:
             self.faces = replace(self.faces, targets=state["targets"].numpy())
-        if "unseen" in state and self.recipe.unseen and state.get("measured") == digest(self.validation):
+        if "unseen" in state and self.recipe.unseen and state.get("measured") == self.measured_rows:
             self.unseen = state["unseen"].numpy()
         self.epoch, self.history = state["epoch"], state["history"]
 
@@ -130,7 +132,7 @@ class Run:
             "objective": self.objective.state_dict(),
             "schedule": self.schedule.state_dict(),
             "processes": self.processes.count,
-            "rows": self.rows,
+            "faces": self.rows,
             "epoch": self.epoch,
             "history": self.history,
         }
@@ -141,7 +143,7 @@ class Run:
         if self.recipe.distill_once:
             state["targets"] = torch.from_numpy(self.faces.targets)
         if self.unseen is not None:
-            state["unseen"], state["measured"] = torch.from_numpy(self.unseen), digest(self.validation)
+            state["unseen"], state["measured"] = torch.from_numpy(self.unseen), self.measured_rows
         save_state(self.folder / "state.pt", state)
 
     def _epoch(self) -> dict[str, Any]:
@@ -165,6 +167,7 @@ class Run:
             if self.relabelling:
                 seen = self.processes.gather({"rows": rows[0].to(self.processes.device), "targets": targets})
                 self.relabelling.look(self.epoch, seen["rows"], seen["targets"], self.objective.logits)
+            rate = self.objective.optimizer.param_groups[0]["lr"]
             self.schedule.after_step(self.epoch, step)
             if self.ema:
                 self.ema.update(self.model, step=self.epoch * self.steps + step)
@@ -172,13 +175,13 @@ class Run:
             for name, value in self.objective.loss.last.items():
                 terms[name] = terms.get(name, 0.0) + value.item()
             if step % 25 == 0 or step == self.steps:
-                rate = step * recipe.batch_size / (time.monotonic() - start)
+                speed = step * recipe.batch_size / (time.monotonic() - start)
                 self.processes.say(
                     f"epoch {self.epoch + 1}/{recipe.epochs} step {step}/{self.steps} "
-                    f"loss {total / step:.4f} {size} px {rate:.0f} faces/s"
+                    f"loss {total / step:.4f} {size} px {speed:.0f} faces/s"
                 )
         averages = {name: round(value / self.steps, 5) for name, value in terms.items()}
-        entry: dict[str, Any] = {"loss": round(total / self.steps, 5), "terms": averages}
+        entry: dict[str, Any] = {"loss": round(total / self.steps, 5), "terms": averages, "lr": rate}
         if self.relabelling:
             self.faces, entry["relabelled"] = self.relabelling.apply(self.faces)
         return entry
@@ -224,28 +227,21 @@ class Run:
             "macro_f1": result["macro_f1"],
             "nll": result["nll"],
             "faces_seen": self.epoch * self.steps * self.recipe.batch_size,
-            "lr": self.objective.optimizer.param_groups[0]["lr"],
             "seconds": round(time.monotonic() - start, 1),
             "size": size,
         }
-        best = max((e["accuracy"] for e in self.history if e["size"] == size), default=-math.inf)
         self.history.append(entry)
         if self.processes.is_main:
-            self._write(entry, result, measured, best)
+            self._write(entry, result, measured)
         self.processes.wait()
         return entry
 
-    def _write(self, entry: dict[str, Any], result: dict[str, Any], measured: Any, best: float) -> None:
-        # Weights of a smaller size are not what the run is for.
-        if entry["size"] == self.cfg["input_size"][1] and result["accuracy"] > best:
-            extra = {"grayscale": self.recipe.grayscale, "labels": self.recipe.dataset, "epoch": self.epoch}
-            # How the data was read, so that it is measured as it was trained.
-            extra |= {key: list(value) for key in WAYS if (value := getattr(self.recipe, key))}
-            write_checkpoint(self.folder, measured, self.cfg, extra, self.recipe.model_kwargs)
-            write_json(
-                self.folder / "metrics.json",
-                {"split": measured_split(self.recipe), "epoch": self.epoch, **result},
-            )
+    def _write(self, entry: dict[str, Any], result: dict[str, Any], measured: Any) -> None:
+        if entry["size"] == self.recipe.final_size and result["accuracy"] > max(self.scores[:-1], default=-math.inf):
+            facts = checkpoint_facts(self.recipe, self.epoch)
+            write_checkpoint(self.folder, measured, self.cfg, facts, self.recipe.model_kwargs)
+            metrics = {"split": measured_split(self.recipe), "epoch": self.epoch, **result}
+            write_json(self.folder / "metrics.json", metrics)
         self._save()
         self.write_history()
         write_tensorboard(self.folder / "tensorboard", entry)

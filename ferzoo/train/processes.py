@@ -61,7 +61,7 @@ class Processes:
 
         Raises:
             MissingExtraError: Without accelerate.
-            RecipeError: If the device cannot be used.
+            RecipeError: If the device cannot be used, or the processes that were started did not find each other.
         """
         try:
             from accelerate import Accelerator, DataLoaderConfiguration, DistributedDataParallelKwargs
@@ -73,10 +73,14 @@ class Processes:
         if device == "cuda" and not torch.cuda.is_available():
             raise RecipeError("device='cuda' cannot be used: torch sees no GPU here. Take auto or cpu.")
         self._parallel = DistributedDataParallelKwargs()
-        alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
+        started = int(os.environ.get("WORLD_SIZE", "1"))
+        if started > 1 and "RANK" not in os.environ:
+            raise RecipeError(f"WORLD_SIZE is {started}, and RANK is not set: start by torchrun, or unset WORLD_SIZE.")
+        alone = started == 1
         self._accelerator = Accelerator(
-            # Alone, this class chooses the device: accelerate keeps the first one of a Python process.
-            cpu=alone or device == "cpu",
+            # Alone, this class chooses the device: accelerate keeps the first one of a Python process. Several without
+            # a GPU find each other only where accelerate is told that they are on CPUs.
+            cpu=alone or device == "cpu" or not torch.cuda.is_available(),
             mixed_precision="no",  # the loop's own autocast
             dataloader_config=DataLoaderConfiguration(split_batches=True, non_blocking=True),
             kwargs_handlers=[self._parallel, InitProcessGroupKwargs(timeout=PATIENCE)],
@@ -85,6 +89,11 @@ class Processes:
         if alone and device != "cpu" and torch.cuda.is_available():
             self.device = torch.device("cuda")
         self.rank, self.count = self._accelerator.process_index, self._accelerator.num_processes
+        if self.count < started:
+            raise RecipeError(
+                f"{started} processes were started, and accelerate did not join them: each would train a network of "
+                "its own into one folder. Start them by torchrun, and nothing that uses accelerate before."
+            )
 
     @property
     def is_main(self) -> bool:

@@ -52,7 +52,8 @@ class Recipe:
             It lowers the rate at the ninth epoch without a better one.
         weight_decay: Weight decay of weights that are not 1-D; decoupled under `adamw`, part of the gradient under
             `adam` and `momentum`.
-        warmup: Fraction of the run in which the learning rate rises; not with `plateau` and `none`.
+        warmup: Fraction of the run in which the learning rate rises; not with `plateau` and `none`. In timm's schedules
+            (all but `onecycle`) it is rounded to whole epochs, one at least where it is not 0.
         loss: Sum of losses, `"ce + 1.0*cosine_harmony(alpha=0.1)"`, or a mapping from names to weights or arguments.
         soft: Train on the vote distribution; otherwise on the majority.
         grayscale: Take the colours away, as FER-2013's faces have none; false for photographs in colour.
@@ -93,7 +94,8 @@ class Recipe:
         compile: Use `torch.compile`; each new size compiles for some minutes.
         sync_bn: BatchNorm statistics over all processes, on GPUs.
         threads: CPU threads, 0 for torch's choice.
-        workers: Processes that load images, 0 for the main one.
+        workers: Processes that load images, 0 for the main one. Each draws its own augmentations, so another number of
+            them is another run.
         device: `auto` for a GPU where there is one, `cpu` or `cuda`.
         limit: Train on this many rows, drawn by the seed, 0 for all; for trials.
     """

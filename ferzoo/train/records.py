@@ -1,4 +1,4 @@
-"""What a run leaves beside its weights: environment, history as csv, TensorBoard."""
+"""What a run leaves beside its weights: facts, environment, history as csv, TensorBoard."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ import torch
 
 from ..data.processors import processor
 from ..weights.files import write_atomically
+from .measured import WAYS
+from .recipe import Recipe
 
-__all__ = ["environment", "flat", "write_history_csv", "write_tensorboard"]
+__all__ = ["checkpoint_facts", "environment", "flat", "write_history_csv", "write_tensorboard"]
 
 _PACKAGES = (
     "ferzoo", "torch", "torchvision", "timm", "numpy", "pillow", "accelerate", "safetensors", "numba", "pyarrow",
@@ -61,6 +63,17 @@ def environment() -> dict[str, Any]:
         "git": git_revision(Path(__file__).parent),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
     }
+
+
+def checkpoint_facts(recipe: Recipe, epoch: int) -> dict[str, Any]:
+    """What timm's cfg of a run's weights has no field for: also how the data was read, to be measured as trained.
+
+    Args:
+        recipe: The run's.
+        epoch: The epoch that the weights are of, from 1.
+    """
+    ways = {key: list(value) for key in WAYS if (value := getattr(recipe, key))}
+    return {"grayscale": recipe.grayscale, "labels": recipe.dataset, "epoch": epoch, **ways}
 
 
 def git_revision(folder: Path) -> str:

@@ -206,9 +206,11 @@ def test_a_network_of_timm_s_starts_from_one_with_other_classes(tmp_path: Path, 
     assert all(torch.equal(v, trained[k]) for k, v in three.items() if not k.startswith("fc."))
 
 
-def test_a_damaged_image_in_a_process_that_loads(
-    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("looked_at", [0, 4096], ids=["in a process that loads", "before"])
+def test_a_damaged_image(
+    looked_at: int, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr("ferzoo.train.checkpoint.LOOKED_AT", looked_at)
     for split in ("train", "validation"):
         for name in ("angry", "sad"):
             (tmp_path / split / name).mkdir(parents=True)

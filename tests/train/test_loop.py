@@ -16,6 +16,7 @@ import ferzoo
 from ferzoo.data.faces import Faces
 from ferzoo.errors import CheckpointError, FerzooError, RecipeError
 from ferzoo.labels import FERPLUS
+from ferzoo.train.checkpoint import check_resumable
 from ferzoo.train.evaluate import evaluate, predict_logits
 from ferzoo.train.loop import Run, train
 from ferzoo.train.network import build_network
@@ -50,10 +51,38 @@ def whole(tmp_path_factory: pytest.TempPathFactory, splits: dict[str, Faces]) ->
     return train(recipe(tmp_path_factory.mktemp("whole")), faces=splits)
 
 
+def rates_of_last_steps(epochs: int, steps: int) -> list[float]:
+    """The rate that the last step of every epoch was done with."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 1e-3)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, epochs * steps, pct_start=0.2, cycle_momentum=False)
+    rates = []
+    for _ in range(epochs * steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        cycle.step()
+    return rates[steps - 1 :: steps]
+
+
+def test_the_best_is_of_the_last_size(splits: dict[str, Faces], tmp_path: Path) -> None:
+    run = Run(recipe(tmp_path, model="test_resnet", model_kwargs={}, sizes={0: 32, 2: 48}), splits)
+    entries = [{"accuracy": a, "size": s} for a, s in ((50.0, 32), (90.0, 32), (70.0, 48), (60.0, 48))]
+    for count, best in enumerate((50.0, 90.0, 70.0, 70.0), start=1):
+        run.history = entries[:count]
+        assert run.best == best
+
+
+def test_other_workers_are_told_of(tmp_path: Path) -> None:
+    before, after = recipe(tmp_path), recipe(tmp_path, workers=2)
+    state = {"recipe": before.to_dict(), "faces": "these"}
+    assert check_resumable(tmp_path, state, before, 1, "these") == ""
+    assert "workers was 0 and is 2" in check_resumable(tmp_path, state, after, 1, "these")
+
+
 def test_it_learns_and_writes_a_checkpoint(whole: Path, splits: dict[str, Faces]) -> None:
     history = json.loads((whole / "history.json").read_text())
     assert [e["epoch"] for e in history] == [1, 2, 3]
     assert history[-1]["loss"] < history[0]["loss"]
+    assert [e["lr"] for e in history] == pytest.approx(rates_of_last_steps(3, 96 // 8))
     metrics = json.loads((whole / "metrics.json").read_text())
     assert metrics["accuracy"] == max(e["accuracy"] for e in history) > 90
     assert metrics["unseen"]["rows"] == 32

@@ -110,12 +110,21 @@ def test_a_loss_that_is_no_number_in_the_first_epoch(
 def test_other_rows_are_refused(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "run"
     train_here(data, out)
-    (data / "train" / "sad" / "4.png").write_bytes((data / "train" / "sad" / "3.png").read_bytes())
+    sad = data / "train" / "sad"
+    pictures = [(sad / f"{i}.png").read_bytes() for i in range(4)]
+    more, order, other = [*pictures, pictures[3]], [*pictures[1:], pictures[0]], [*pictures[:3], pictures[0]]
     try:
-        message = refused_here(capsys, data, out, "--resume")
+        for changed in (more, order, other):
+            for i, picture in enumerate(changed):
+                (sad / f"{i}.png").write_bytes(picture)
+            for in_memory in ("true", "false"):
+                message = refused_here(capsys, data, out, "--resume", f"in_memory={in_memory}")
+                assert "other training rows" in message and "choose another out=" in message
+            (sad / "4.png").unlink(missing_ok=True)
     finally:
-        (data / "train" / "sad" / "4.png").unlink()
-    assert "other training rows" in message and "choose another out=" in message
+        for i, picture in enumerate(pictures):
+            (sad / f"{i}.png").write_bytes(picture)
+    train_here(data, out, "--resume", "in_memory=false")  # these are the same rows
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])

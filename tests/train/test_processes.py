@@ -63,3 +63,14 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(RecipeError, match="torch sees no GPU here"):
         Processes("cuda")
+
+
+def test_processes_that_do_not_find_each_other_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would take itself for the only one."""
+    assert Processes("cpu").count == 1
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RecipeError, match="WORLD_SIZE is 2, and RANK is not set: start by torchrun"):
+        Processes("cpu")
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(RecipeError, match="2 processes were started, and accelerate did not join them"):
+        Processes("cpu")

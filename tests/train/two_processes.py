@@ -23,6 +23,9 @@ from ferzoo.train.processes import Processes
 from ferzoo.train.recipe import Recipe
 from ferzoo.train.teacher import mixed_targets
 
+#: As a recipe has it that says nothing, but for GPUs, of which there may be fewer than processes.
+DEVICE = "cpu" if torch.cuda.is_available() else "auto"
+
 
 class WithoutBatchNorm(nn.Module):
     """A network whose outputs of a face do not depend on the other faces."""
@@ -77,12 +80,12 @@ def taught(out: Path, recipe: Recipe, processes: Processes) -> np.ndarray:
 def main(out: Path) -> None:
     torch.set_num_threads(1)
     recipe = Recipe(
-        model="without_batch_norm", out=str(out / "run"), epochs=2, batch_size=8, sizes={0: 32}, lr=1e-2, device="cpu",
+        model="without_batch_norm", out=str(out / "run"), epochs=2, batch_size=8, sizes={0: 32}, lr=1e-2, device=DEVICE,
         loss="ce + 0.5*cosine_harmony(form='separating') + 0.1*center + affinity", flip=0.0, rotation=0.0,
         translation=0.0, scale=(1.0, 1.0), erasing=0.0, clip_grad=0.0,
     )  # fmt: skip
     splits = {"train": faces(24, 0), "validation": faces(8, 1)}
-    processes = Processes("cpu")
+    processes = Processes(DEVICE)
     torch.manual_seed(0)
     model = build_network(recipe, 8)
     cfg = model.pretrained_cfg
