@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import os
 import re
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,11 +15,10 @@ from torch import nn
 
 from ..errors import CheckpointError, CheckpointWarning, OptionError
 from ..labels import FERPLUS
-from ..registry.config import CFG_DEFAULTS, SOURCES, for_channels, only_file, read_config
-from ..registry.folder import checked_weights
+from ..registry.config import CFG_DEFAULTS, for_channels, one_source, only_file, source_in
 from ..registry.local import OWN_CFGS, local_cfg
+from ..registry.sources import checkpoint, hub_id, local_dir, refuse_source
 from ..weights.configs import checkpoints
-from ..weights.repository import CONFIG, fetch
 from ..weights.resolve import default_tag, resolve
 from ..weights.safe import refuse_pickled_sources
 
@@ -202,27 +198,30 @@ def build_model(
             f"feature_cls={kwargs['feature_cls']!r} does not fit {variant}, whose forward is more than its layers in "
             "turn. Leave it out, or take 'getter', 'hook' or 'fx'."
         )
-    folder = _local_dir(kwargs.get("pretrained_cfg"))
-    refuse_pickled_sources({key: value for key, value in kwargs.items() if not folder or key != "pretrained_cfg"})
+    folder = local_dir(kwargs.get("pretrained_cfg"))
+    given = {key: value for key, value in kwargs.items() if not folder or key != "pretrained_cfg"}
+    refuse_pickled_sources(given, pretrained)
     cache_dir, local_only = kwargs.pop("cache_dir", None), kwargs.pop("local_files_only", False)
     overlay = dict(kwargs.pop("pretrained_cfg_overlay", None) or {})
     cfg = kwargs.pop("pretrained_cfg", None)
     extra: dict[str, Any] = {}
     args: dict[str, Any] = {}
-    has_source = any(overlay.get(key) for key in SOURCES)
-    if pretrained and not has_source and (cfg is None or isinstance(cfg, str)):
+    if pretrained and (source := source_in(overlay)):
+        refuse_source(overlay, source)
+        if source == "hf_hub_id":
+            path, config = checkpoint(None, overlay[source], cache_dir, local_only)
+            overlay.update(only_file(path))
+            extra = config.ferzoo
+        overlay = one_source(overlay, None)
+    elif pretrained and (cfg is None or isinstance(cfg, str)):
         weights = resolve(variant, cfg or None, cache_dir=cache_dir, local_files_only=local_only)
         if weights.facts:  # those of FERZOO_WEIGHTS and of the cache have a cfg of their own
             cfg = local_cfg(variant, cfg or default_tag(variant) or "", weights)
         overlay.update(only_file(weights.path))
         extra = weights.ferzoo
-    elif pretrained and not has_source and (folder or _hub_id(cfg)):  # timm's own ways to a checkpoint
-        origin = str(folder)
-        if not folder:
-            found = fetch(_hub_id(cfg), cache_dir, local_only)
-            folder, origin = found.folder, f"the Hub repository {found.repo}"
-        config = read_config(folder / CONFIG)
-        overlay.update(only_file(checked_weights(folder, config, origin)))
+    elif pretrained and (folder or hub_id(cfg)):  # timm's own ways to a checkpoint
+        path, config = checkpoint(folder, hub_id(cfg), cache_dir, local_only)
+        overlay.update(only_file(path))
         extra, args = config.ferzoo, config.model_args
     if not pretrained and cfg is None and "input_size" not in overlay:
         # A fresh network has its paper's size, whatever the size of the weights that ship for it.
@@ -245,21 +244,6 @@ def build_model(
     model.ferzoo_cfg = extra
     model.ferzoo_args = {key: value for key, value in args.items() if key != "num_classes"}
     return model
-
-
-def _asked(cfg: Any, source: str, key: str) -> Any:
-    """What timm's factory was asked for, where it is from this source."""
-    get = cfg.get if isinstance(cfg, Mapping) else partial(getattr, cfg)
-    return get(key, None) if get("source", None) == source else None
-
-
-def _hub_id(cfg: Any) -> Any:
-    return _asked(cfg, "hf-hub", "hf_hub_id")
-
-
-def _local_dir(cfg: Any) -> Path | None:
-    found = _asked(cfg, "local-dir", "file")
-    return Path(found) if found and os.path.isdir(found) else None
 
 
 def _cfg_as_built(cfg: dict[str, Any], model: nn.Module) -> dict[str, Any]:

@@ -22,8 +22,10 @@ __all__ = [
     "check_cfg",
     "classifier_prefixes",
     "for_channels",
+    "one_source",
     "only_file",
     "read_config",
+    "source_in",
     "with_defaults",
 ]
 
@@ -68,6 +70,18 @@ class FolderConfig:
 def only_file(path: Path | None) -> dict[str, Any]:
     """What to lay over timm's cfg, so that the weights come from this file, or from nowhere where None."""
     return {**dict.fromkeys((*SOURCES, *HOW)), "custom_load": False, "file": path and str(path)}
+
+
+def source_in(cfg: Mapping[str, Any]) -> str:
+    """The field from which timm takes the weights of a cfg; empty where none names any."""
+    order = ("state_dict", "file", "hf_hub_id", "url")
+    return next((key for key in (("hf_hub_id",) if cfg.get("source") == "hf-hub" else ()) + order if cfg.get(key)), "")
+
+
+def one_source(overlay: Mapping[str, Any] | None, path: Path | None) -> dict[str, Any]:
+    """An overlay for timm's cfg that leaves the weights one source: what it names itself, or else this file."""
+    own = overlay or {}
+    return {**only_file(None), **own} if source_in(own) else {**own, **only_file(path)}
 
 
 def read_config(path: Path) -> FolderConfig:

@@ -15,7 +15,7 @@ from ..weights.repository import fetch, hub_hint, is_hub_name
 from ..weights.resolve import available, resolve
 from ..weights.safe import refuse_pickled_sources
 from . import entry_points as ep
-from .config import only_file
+from .config import one_source
 from .folder import create_from_folder
 from .local import local_cfg
 from .lookup import find_registered, load_model
@@ -118,7 +118,7 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
 
     from .exported import refuse_other_exports
 
-    refuse_pickled_sources(kwargs)
+    refuse_pickled_sources(kwargs, pretrained)
     where = {key: kwargs.pop(key) for key in ("cache_dir", "local_files_only") if key in kwargs}
     if is_hub_name(name):
         found = fetch(name, **where, weights=pretrained)
@@ -148,7 +148,7 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
     weights = resolve(architecture, tag, **where)
     kwargs["pretrained_cfg"] = local_cfg(architecture, tag, weights)
     if pretrained:
-        kwargs["pretrained_cfg_overlay"] = only_file(weights.path) | (kwargs.get("pretrained_cfg_overlay") or {})
+        kwargs["pretrained_cfg_overlay"] = one_source(kwargs.get("pretrained_cfg_overlay"), weights.path)
     model = timm.create_model(architecture, pretrained=pretrained, **kwargs)
     if pretrained:
         model.ferzoo_cfg = weights.ferzoo

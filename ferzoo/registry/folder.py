@@ -13,7 +13,7 @@ from ..weights.folders import checked
 from ..weights.repository import CONFIG, WEIGHTS, hub_hint
 from . import entry_points as ep
 from .bounds import bounded
-from .config import BUILDERS, MOST_LETTERS, FolderConfig, classifier_prefixes, only_file, read_config
+from .config import BUILDERS, MOST_LETTERS, FolderConfig, classifier_prefixes, one_source, read_config
 from .lookup import load_model
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _build(config: FolderConfig, path: Path | None, origin: str, kwargs: Mapping
     import timm
 
     args = {**config.model_args, **kwargs}
-    overlay = {**only_file(path), **(args.pop("pretrained_cfg_overlay", None) or {})}
+    overlay = one_source(args.pop("pretrained_cfg_overlay", None), path)
     most, than = _MOST_PARAMETERS, f"of more than {_MOST_PARAMETERS:,} parameters"
     try:
         header = _header(path) if path else None

@@ -40,19 +40,23 @@ def refuse_damaged(path: str | os.PathLike[str]) -> None:
         raise CheckpointError(f"{os.fspath(path)} cannot be loaded: {why}.") from error
 
 
-def refuse_pickled_sources(kwargs: Mapping[str, Any]) -> None:
+def refuse_pickled_sources(kwargs: Mapping[str, Any], pretrained: bool) -> None:
     """Look at every argument of timm's `create_model` that names a file of weights.
 
+    Args:
+        kwargs: The arguments.
+        pretrained: The file that a cfg names is read, too.
+
     Raises:
-        CheckpointError: If one is no `.safetensors`, or the `checkpoint_path` is missing or damaged.
+        CheckpointError: If one is no `.safetensors`, or one that is read is missing or damaged.
     """
     if kwargs.get("checkpoint_path"):
         refuse_pickle(kwargs["checkpoint_path"])
         refuse_damaged(kwargs["checkpoint_path"])
     # The overlay's file takes the place of the cfg's.
-    for key in ("pretrained_cfg_overlay", "pretrained_cfg"):
-        cfg = kwargs.get(key)
-        file = cfg.get("file") if isinstance(cfg, Mapping) else getattr(cfg, "file", None)
-        if file:
-            refuse_pickle(file)
-            break
+    cfg, overlay = kwargs.get("pretrained_cfg"), kwargs.get("pretrained_cfg_overlay") or {}
+    fields = {**(cfg if isinstance(cfg, Mapping) else getattr(cfg, "__dict__", {})), **overlay}
+    if file := fields.get("file"):
+        refuse_pickle(file)
+        if pretrained and not fields.get("state_dict") and fields.get("source") != "hf-hub":
+            refuse_damaged(file)

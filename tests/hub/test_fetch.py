@@ -96,6 +96,34 @@ def test_another_class_count_drops_the_classifier_and_says_so(hub: Hub, net: str
     assert all(torch.equal(a[k], b[k]) for k in a if not k.startswith("head."))
 
 
+@pytest.mark.parametrize("factory", [ferzoo.create_model, timm.create_model])
+def test_a_repository_in_the_overlay_goes_before_the_weights_that_ship(hub: Hub, net: str, factory: Any) -> None:
+    ferzoo.load_plugins()
+    other = {"hf_hub_id": f"{REPO}@{net}", "crop_pct": 0.5}
+    model = factory("lanmsff", pretrained=True, pretrained_cfg_overlay=other)
+    assert equal(model, load()) and model.pretrained_cfg["crop_pct"] == 0.5
+    assert not equal(model, ferzoo.create_model("lanmsff", pretrained=True))
+    hub.add("someone/other", contents(1))
+    model = load(pretrained_cfg_overlay={"hf_hub_id": "someone/other"})
+    assert equal(model, load("hf-hub:someone/other"))
+
+
+@pytest.mark.parametrize(
+    ("overlay", "message"),
+    [
+        ({"hf_hub_id": "nobody/none"}, "no repository nobody/none"),
+        ({"hf_hub_id": REPO, "file": None, "source": "hf-hub", "hf_hub_filename": "x.bin"}, "='x.bin' out"),
+        ({"url": "http://127.0.0.1:9/x.pth"}, "x.pth is not loaded: .* `ferzoo convert`"),
+    ],
+)
+@pytest.mark.parametrize("name", ["lanmsff", NAME])
+def test_a_source_in_the_overlay_is_not_left_out(
+    hub: Hub, net: str, name: str, overlay: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        load(name, pretrained_cfg_overlay=overlay)
+
+
 def private(hub: Hub) -> None:
     hub.store.repos[REPO].private = True
 

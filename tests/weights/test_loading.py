@@ -142,13 +142,32 @@ def test_the_json_of_a_known_checkpoint_counts(tensors: dict[str, Tensors], save
     assert (model.num_classes, model.pretrained_cfg["file"], model.pretrained_cfg["tag"]) == (3, str(path), "ferplus")
 
 
+@pytest.mark.parametrize("name", ["lanmsff", "test_resnet"])
+@pytest.mark.parametrize("how", ["checkpoint_path", "pretrained_cfg_overlay", "pretrained_cfg"])
 @pytest.mark.parametrize(("wrong", "message"), [(b"", "it is damaged"), (None, "there is no such file")])
-def test_a_checkpoint_path_that_cannot_be_read(wrong: bytes | None, message: str, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read(wrong: bytes | None, message: str, how: str, name: str, tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     if wrong is not None:
         path.write_bytes(wrong)
     with pytest.raises(CheckpointError, match=f"x.safetensors cannot be loaded: {message}"):
-        ferzoo.create_model("lanmsff", checkpoint_path=path)
+        ferzoo.create_model(name, pretrained=True, **{how: path if how == "checkpoint_path" else {"file": str(path)}})
+
+
+def test_a_file_that_is_not_read_may_be_missing(tensors: dict[str, Tensors]) -> None:
+    gone = {"file": "/gone.safetensors"}
+    ferzoo.create_model("lanmsff", pretrained_cfg_overlay=gone)
+    given = {**gone, "state_dict": dict(tensors["lanmsff"])}
+    assert_loaded(ferzoo.create_model("lanmsff", pretrained=True, pretrained_cfg_overlay=given), tensors["lanmsff"])
+
+
+def test_the_source_in_the_overlay_goes_before_the_users_own(tensors: dict[str, Tensors], save: Save) -> None:
+    save("lanmsff.mine", {key: tensor + 1 for key, tensor in tensors["lanmsff"].items()})
+    given = {"state_dict": dict(tensors["lanmsff"])}
+    assert_loaded(
+        ferzoo.create_model("lanmsff.mine", pretrained=True, pretrained_cfg_overlay=given), tensors["lanmsff"]
+    )
+    with pytest.raises(CheckpointError, match="x.pth is not loaded"):
+        ferzoo.create_model("lanmsff.mine", pretrained=True, pretrained_cfg_overlay={"url": "http://127.0.0.1:9/x.pth"})
 
 
 def test_a_damaged_file_whose_hash_is_stated(save: Save, tensors: dict[str, Tensors]) -> None:
