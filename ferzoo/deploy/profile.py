@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import statistics
 import time
@@ -57,19 +58,21 @@ def profile(
     """Count and time a network; the mode of each of its modules is kept.
 
     Args:
-        model: The network.
+        model: The network; of one that torch.compile or a data-parallel wrapper holds, what is inside is measured.
         input_size: Channels, height and width; where None, the size of its pretrained cfg, in the channels it takes.
         latency: Also time it: batch of one, eager, in eval mode, after five runs to warm up.
         runs: Timed runs; the median counts.
 
     Raises:
-        FerzooError: If it has no parameters, as an exported file; if `input_size` or `runs` is none.
+        FerzooError: If it has no parameters, as an exported file; if it is compiled in place or TorchScript; if it is
+            on the meta device and shall be timed; if `input_size` or `runs` is none.
     """
     with warnings.catch_warnings():
         # fvcore decorates with what newer torch deprecates.
         warnings.simplefilter("ignore", FutureWarning)
         from fvcore.nn import FlopCountAnalysis
 
+    model = _inside(model)
     reference = next(model.parameters(), None)
     if reference is None:
         raise FerzooError(f"{type(model).__name__} has no parameters in torch: there is nothing to count.")
@@ -78,12 +81,15 @@ def profile(
         raise FerzooError(f"input_size is channels, height and width, such as (3, 64, 64); got {input_size!r:.60}.")
     if runs < 1:
         raise FerzooError(f"runs must be 1 or more, got {runs}; latency=False does not time it at all.")
-    x = torch.zeros(1, *size, device=reference.device, dtype=reference.dtype)
-    with eval_mode(model):
+    if latency and reference.is_meta:
+        raise FerzooError("A network on the meta device has no weights to compute with: latency=False counts it alone.")
+    counted = _on_cpu(model) if reference.is_meta else model
+    x = torch.zeros(1, *size, device="cpu" if reference.is_meta else reference.device, dtype=reference.dtype)
+    with eval_mode(counted):
         with torch.inference_mode(False), torch.no_grad():
             # fvcore logs every module that an input does not reach; that is no news here.
             logging.getLogger("fvcore.nn.jit_analysis").setLevel(logging.ERROR)
-            analysis = FlopCountAnalysis(model, x).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+            analysis = FlopCountAnalysis(counted, x).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
             by_operator = {name: int(count) for name, count in analysis.by_operator().most_common()}
         median = _latency(model, torch.randn_like(x), runs) if latency else None
     tensors = [*model.parameters(), *model.buffers()]
@@ -96,6 +102,37 @@ def profile(
         latency_ms=median,
         threads=torch.get_num_threads(),
     )
+
+
+def _inside(model: nn.Module) -> nn.Module:
+    """The network as it can be traced.
+
+    Raises:
+        FerzooError: If it, or a part, is compiled in place or TorchScript.
+    """
+    parallel = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+    while True:
+        if isinstance(model, parallel):
+            model = model.module
+        elif isinstance(inside := getattr(model, "_orig_mod", None), nn.Module):  # torch.compile's wrapper
+            model = inside
+        else:
+            break
+    for part in model.modules():
+        made = "TorchScript" if isinstance(part, torch.jit.ScriptModule) else "compiled"
+        if made == "TorchScript" or part._compiled_call_impl or hasattr(part, "_orig_mod"):
+            raise FerzooError(
+                f"{type(part).__name__} is {made} and cannot be counted: profile the network before that."
+            )
+    return model
+
+
+def _on_cpu(model: nn.Module) -> nn.Module:
+    """A copy of a network of the meta device, with zeros for what it lacks."""
+    out = copy.deepcopy(model).to_empty(device="cpu")
+    for tensor in [*out.parameters(), *out.buffers()]:
+        tensor.detach().zero_()
+    return out
 
 
 def _cfg_size(model: nn.Module) -> tuple[int, ...]:

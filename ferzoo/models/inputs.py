@@ -30,11 +30,11 @@ def check_input(x: torch.Tensor, in_chans: int, img_size: tuple[int, int] | None
     cut = bool(regions) and x.dim() == 5 and x.shape[1] == regions
     if x.dim() != 4 and not cut:
         other = f" or (N, {regions}, {in_chans}, H, W)" if regions else ""
-        raise InputSizeError(f"Expected a batch (N, {in_chans}, H, W){other}, got a tensor of shape {tuple(x.shape)}.")
+        raise InputSizeError(f"Expected a batch (N, {in_chans}, H, W){other}, got a tensor of shape {_shape(x)}.")
     channels, height, width = x.shape[-3:]
     if channels != in_chans:
         raise InputSizeError(
-            f"The network takes {in_chans} channel(s), the batch {tuple(x.shape)} has {channels}. "
+            f"The network takes {in_chans} channel(s), the batch {_shape(x)} has {channels}. "
             f"Convert the images, or build the network with in_chans={channels}."
         )
     if img_size is not None:
@@ -46,6 +46,10 @@ def check_input(x: torch.Tensor, in_chans: int, img_size: tuple[int, int] | None
     elif height < MIN_SIZE or width < MIN_SIZE:
         raise InputSizeError(f"The network takes {MIN_SIZE} px and more a side, the batch is {height}x{width} px.")
     return x
+
+
+def _shape(x: torch.Tensor) -> tuple[int, ...]:
+    return tuple(int(side) for side in x.shape)  # they are tensors while torch.jit traces
 
 
 def whole(name: str, value: Any, least: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import nn
 
 import ferzoo
 from ferzoo.deploy.profile import profile
-from ferzoo.errors import FerzooError
+from ferzoo.errors import FerzooError, InputSizeError
 
 
 def conv_flops(model: nn.Module, size: tuple[int, int, int]) -> int:
@@ -85,6 +86,46 @@ def test_channels_that_timm_does_not_note() -> None:
     result = profile(timm.create_model("test_resnet", in_chans=1), latency=False)
     assert result.input_size[0] == 1 and isinstance(result.input_size, tuple)
     assert profile(nn.Conv2d(3, 4, 1), [3, np.int64(8), 9], latency=False).input_size == (3, 8, 9)
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        torch.compile,
+        nn.DataParallel,
+        lambda model: nn.DataParallel(torch.compile(model)),
+        lambda model: model.to("meta"),
+    ],
+    ids=["compiled", "parallel", "both", "meta"],
+)
+def test_what_holds_a_network_changes_no_count(held: Callable[[nn.Module], nn.Module]) -> None:
+    wanted = profile(ferzoo.create_model("lanmsff"), latency=False)
+    assert profile(held(ferzoo.create_model("lanmsff")), latency=False) == wanted
+
+
+def compiled_within(model: nn.Module) -> nn.Module:
+    model[0].compile()
+    return model
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (compiled_within, "Conv2d is compiled and cannot be counted: profile the network before"),
+        (lambda model: nn.Sequential(torch.compile(model)), "is compiled"),
+        (torch.jit.script, "is TorchScript and cannot be counted"),
+        (lambda model: torch.jit.trace(model, torch.zeros(1, 3, 8, 8)), "is TorchScript"),
+        (lambda model: model.to("meta"), "no weights to compute with: latency=False"),
+    ],
+)
+def test_what_cannot_be_traced_or_timed_says_so(made: Callable[[nn.Module], nn.Module], message: str) -> None:
+    with pytest.raises(FerzooError, match=message):
+        profile(made(nn.Sequential(nn.Conv2d(3, 4, 1))), (3, 8, 8), runs=1)
+
+
+def test_a_batch_that_does_not_fit_is_named_while_it_is_traced() -> None:
+    with pytest.raises(InputSizeError, match=r"the batch \(1, 3, 48, 48\) has 3"):
+        profile(ferzoo.create_model("lanmsff"), (3, 48, 48), latency=False)
 
 
 @pytest.mark.parametrize(
