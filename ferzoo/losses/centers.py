@@ -10,6 +10,8 @@ __all__ = ["class_averaged"]
 
 
 class _ClassAveraged(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(centers: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return centers.clone()

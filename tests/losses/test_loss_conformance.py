@@ -62,6 +62,24 @@ def test_and_so_with_other_arguments(name: str, arguments: dict[str, Any]) -> No
     check_loss(name, skip=("gradcheck",), **arguments)
 
 
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("name", ["ce", *ON_FEATURES])
+def test_gradients_of_every_face_at_once(name: str, soft: bool, x: torch.Tensor, labels: torch.Tensor) -> None:
+    loss, x = make(name), x[:, :4] if name == "ce" else x
+    target = torch.eye(4)[labels] * 0.8 + 0.05 if soft else labels
+
+    def of_one(parameters: dict[str, torch.Tensor], face: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        return torch.func.functional_call(loss, parameters, (face[None], label[None]))
+
+    own = {key: value.detach() for key, value in loss.named_parameters()}
+    gradients = torch.func.grad(of_one, argnums=(0, 1))
+    together = torch.func.vmap(gradients, (None, 0, 0))(own, x, target)
+    for row, (face, label) in enumerate(zip(x, target, strict=True)):
+        parameters, features = gradients(own, face, label)
+        torch.testing.assert_close(together[1][row], features)
+        torch.testing.assert_close({key: value[row] for key, value in together[0].items()}, parameters)
+
+
 @pytest.mark.parametrize("name", ["ce", *ON_FEATURES, *MARGINS])
 @pytest.mark.parametrize(
     ("wrong", "message"),
