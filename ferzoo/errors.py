@@ -54,7 +54,7 @@ class UnknownNameError(FerzooError, ValueError):
             known: Every name that would have worked.
             hint: A sentence on what to do when none of the near names is meant.
         """
-        close = nearest(name, known)
+        close = nearest(name, known) if isinstance(name, str) else []
         message = f"Unknown {kind} {name!r}."
         if close:
             message += f" Did you mean {' or '.join(repr(c) for c in close)}?"

@@ -118,6 +118,8 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
 
     from .exported import refuse_other_exports
 
+    if not isinstance(name, str):
+        raise UnknownNameError("model", name, (), "A name is a text. See `ferzoo list`.")
     refuse_pickled_sources(kwargs, pretrained)
     where = {key: kwargs.pop(key) for key in ("cache_dir", "local_files_only") if key in kwargs}
     if is_hub_name(name):

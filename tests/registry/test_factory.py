@@ -6,6 +6,7 @@ import ast
 import fnmatch
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -110,6 +111,13 @@ def test_an_unknown_block_is_answered_with_the_nearest(name: str) -> None:
 def test_an_unknown_loss_is_told_where_to_look() -> None:
     with pytest.raises(UnknownNameError, match="Unknown loss 'no_such_thing'.*`ferzoo list --losses`"):
         ferzoo.create_loss("no_such_thing")
+
+
+@pytest.mark.parametrize("make", [ferzoo.create_model, ferzoo.create_block])
+@pytest.mark.parametrize("name", [None, 5, Path("lfnsb")])
+def test_what_is_no_name_is_unknown(make: Callable[..., nn.Module], name: Any) -> None:
+    with pytest.raises(UnknownNameError, match=r"Unknown (model|block) (None|5|\w+Path\('lfnsb'\))\. .*`ferzoo list"):
+        make(name)
 
 
 def test_a_name_of_one_kind_is_unknown_to_another() -> None:
