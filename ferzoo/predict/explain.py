@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +20,7 @@ from .attention import attention_blocks, attention_maps
 from .faces import Face
 from .gradcam import grad_cam, layer_grad_cam
 from .images import Source, to_rgb
-from .layers import evaluating
+from .layers import with_gradients
 from .predictor import Predictor
 
 __all__ = ["GRADCAM", "Explanation", "explain", "explain_methods", "refuse_exported"]
@@ -93,7 +94,8 @@ def explain(
 ) -> list[Explanation]:
     """Show which places of each face a network's answer rests on.
 
-    A map tells where, and neither why nor whether it is right. The network is left as it was.
+    A map tells where, and neither why nor whether it is right. The network is left as it was, and other threads may use
+    it meanwhile.
 
     Args:
         image: A file's path, a PIL image, or a uint8 array, RGB (H, W, 3), grey (H, W) or RGBA.
@@ -114,7 +116,7 @@ def explain(
         ImageError: If the image cannot be used.
         UnknownNameError: If there is no such method, label or layer; names the nearest.
         MissingExtraError: For Grad-CAM without captum.
-        FerzooError: If the network is an exported file, or the layer gives no map.
+        FerzooError: If the network is an exported file, the layer gives no map, or its modules cannot be copied.
     """
     refuse_exported(model)
     predictor = model if isinstance(model, Predictor) else Predictor(model)
@@ -130,7 +132,9 @@ def explain(
     rgb = to_rgb(image)
     found = predictor.find(rgb)
     out: list[Explanation] = []
-    with evaluating(network.model), network.limited(predictor.threads):
+    predictor = copy.copy(predictor)
+    predictor.network = network.private()
+    with with_gradients(), network.limited(predictor.threads):
         for i in range(0, len(found), predictor.batch_size):
             out += _explain(predictor, rgb, found[i : i + predictor.batch_size], method, label, layer)
     return out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import fnmatch
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -10,10 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import FerzooError, UnknownNameError
-from ..models.modes import eval_mode
+from ..errors import FerzooError, UnknownNameError, first_line
 
-__all__ = ["chosen", "evaluating", "hooked", "the_map"]
+__all__ = ["chosen", "hooked", "private", "the_map", "with_gradients"]
 
 
 def chosen(layers: Mapping[str, nn.Module], pattern: str, model: nn.Module) -> dict[str, nn.Module]:
@@ -35,11 +35,32 @@ def chosen(layers: Mapping[str, nn.Module], pattern: str, model: nn.Module) -> d
     raise UnknownNameError("layer", pattern, known, f"{type(model).__name__} has {some}.")
 
 
+def private(model: nn.Module) -> nn.Module:
+    """A network of the same tensors in evaluation mode, whose modes and hooks are no other thread's.
+
+    Args:
+        model: The network; it is left as it is. In evaluation mode no forward pass writes to its tensors.
+
+    Raises:
+        FerzooError: If its modules cannot be copied.
+    """
+    tensors = [*model.parameters(), *model.buffers()]
+    # Those that are neither, too: what an old weight_norm has worked out cannot be copied.
+    tensors += [value for module in model.modules() for value in vars(module).values() if torch.is_tensor(value)]
+    try:
+        return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors}).eval()
+    except Exception as error:  # somebody else's module may hold anything
+        raise FerzooError(
+            f"{type(model).__name__} cannot be copied, as is done to look into it: {first_line(error)}. Take what "
+            "cannot be copied out of the network, and out of its hooks."
+        ) from error
+
+
 @contextlib.contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """As `eval_mode`, with gradients, whatever the caller has switched off."""
-    # A caller's inference mode or no_grad would keep the gradients away.
-    with torch.inference_mode(False), torch.enable_grad(), eval_mode(model):
+def with_gradients() -> Iterator[None]:
+    """Gradients within the block, whatever the caller has switched off."""
+    # A caller's inference mode or no_grad would keep them away.
+    with torch.inference_mode(False), torch.enable_grad():
         yield
 
 

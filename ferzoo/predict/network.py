@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -16,6 +17,7 @@ from ..deploy.fuse import fuse
 from ..errors import CheckpointError, FerzooError, OptionError, first_line
 from ..registry.config import with_defaults
 from ..registry.load import load_model, wants_grey
+from .layers import private
 from .preprocessing import Preprocessing
 
 __all__ = ["Network", "limit_threads"]
@@ -47,7 +49,7 @@ class Network:
     ) -> None:
         """Load the network and check that it can classify; the arguments are those of `Predictor`."""
         # timm's methods are no part of nn.Module's type.
-        self.model: Any = model if isinstance(model, nn.Module) else load_model(model)
+        self.model: Any = model if isinstance(model, nn.Module) else load_model(model).eval()
         self.embedding = embedding
         cfg = _cfg(self.model)
         self.labels = _labels(self.model, cfg)
@@ -65,6 +67,17 @@ class Network:
         """What computes: a network that somebody gave may still change, another is fused, where that was measured."""
         like = next(self.model.parameters(), torch.empty(0))
         return self.model if self._given or like.device.type != "cpu" else fuse(self.model)
+
+    def private(self) -> Network:
+        """The same with a `model` to look into, on which one thread may put hooks; see `ferzoo.predict.layers.private`.
+
+        Raises:
+            FerzooError: If it cannot be copied.
+        """
+        fast, other = self.fast, copy.copy(self)
+        other.model = private(self.model)
+        other.fast = other.model if fast is self.model else fast
+        return other
 
     def _move(self, device: str | torch.device | None, dtype: str | torch.dtype | None) -> None:
         kind = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -200,6 +202,41 @@ def test_the_network_is_left_as_it_was(lanmsff: Any, photo: np.ndarray, method: 
     assert [module.training for module in lanmsff.modules()] == modes
     assert all(parameter.grad is None for parameter in lanmsff.parameters())
     assert not any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in lanmsff.modules())
+
+
+@pytest.mark.parametrize(("method", "layer"), [("gradcam", None), ("gradcam", "stages.?"), ("mass_att", None)])
+def test_two_threads_explain_with_one_predictor(
+    lanmsff: Any, photo: np.ndarray, method: str, layer: str | None
+) -> None:
+    photos = [photo, photo[:, ::-1].copy()]
+    before = {name: tensor.clone() for name, tensor in lanmsff.train().state_dict().items()}
+    predictor, hidden = whole(lanmsff), threading.local()
+    alone = [ferzoo.explain(one, predictor, method, layer=layer) for one in photos]
+    both_inside, first_is_done = threading.Barrier(2), threading.Event()
+
+    def meet(*_: Any) -> None:
+        """Both are within a pass that looks into the network; the second stays there until the first has left."""
+        if torch.is_inference_mode_enabled() or hidden.met:
+            return
+        hidden.met = True
+        both_inside.wait(20)
+        assert hidden.first or first_is_done.wait(20)
+
+    def work(i: int) -> list[Any]:
+        hidden.met, hidden.first = False, i == 0
+        try:
+            return ferzoo.explain(photos[i], predictor, method, layer=layer)
+        finally:
+            if hidden.first:
+                first_is_done.set()
+
+    lanmsff.stem.register_forward_hook(meet)
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(work, range(2)))
+    for found, expected in zip(together, alone, strict=True):
+        assert found == expected
+        assert all(np.array_equal(a.heat, b.heat) for a, b in zip(found, expected, strict=True))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in lanmsff.state_dict().items())
 
 
 @pytest.mark.parametrize("batch_size", [1, 64])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from typing import Any
 
 import numpy as np
@@ -97,3 +98,29 @@ def test_without_captum_the_extra_is_named(lanmsff: Any, photo: np.ndarray, monk
     with pytest.raises(MissingExtraError, match=r'pip install "ferzoo\[explain\]"'):
         ferzoo.explain(photo, whole(lanmsff))
     assert len(ferzoo.explain(photo, whole(lanmsff), "mass_att")) == 2
+
+
+class Recorder:
+    """Holds what cannot be copied."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+    def note(self, *_: Any) -> None:
+        """Nothing to note."""
+
+
+def test_a_network_that_cannot_be_copied(lanmsff: Any, photo: np.ndarray) -> None:
+    lanmsff.stem.register_forward_hook(Recorder().note)
+    with pytest.raises(FerzooError, match="LANMSFF cannot be copied.*lock.* out of its hooks"):
+        ferzoo.explain(photo, whole(lanmsff))
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_weight_that_is_worked_out_from_others(lanmsff: Any, photo: np.ndarray) -> None:
+    expected = ferzoo.explain(photo, whole(lanmsff.eval()))
+    torch.nn.utils.weight_norm(lanmsff.head)
+    lanmsff(torch.zeros(1, 1, 48, 48))
+    assert lanmsff.head.weight.grad_fn is not None
+    for one, other in zip(ferzoo.explain(photo, whole(lanmsff)), expected, strict=True):
+        np.testing.assert_allclose(one.heat, other.heat, atol=1e-4)
