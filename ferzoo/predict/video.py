@@ -53,7 +53,7 @@ class VideoFrame:
 
     Attributes:
         index: Its number in the source, from 0 on; a camera's dropped frames leave gaps.
-        time: Seconds since the beginning.
+        time: Seconds since the first frame.
         faces: The faces, in the detector's order.
         rgb: Its pixels (H, W, 3), uint8, upright.
     """

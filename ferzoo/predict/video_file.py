@@ -12,18 +12,19 @@ import numpy as np
 
 from ..errors import MissingExtraError, VideoError
 from .images import printable
+from .video_container import counts_frames, is_cut_off
 
 __all__ = ["TimedFrame", "VideoFile", "opencv"]
 
 #: Reads in a row that may fail before a file's end is believed: a damaged frame costs one each.
 MAX_FAILED = 30
-#: A header's count is an estimate in some formats. What is missing at the end is told from this many seconds on.
+#: Also a true count may be off by a few. What is missing at the end is told from this many seconds on.
 TOLERANCE = 0.5
 
 
 @dataclass(frozen=True)
 class TimedFrame:
-    """A frame (H, W, 3), uint8, RGB, its number from 0 on, and its time in seconds from the beginning."""
+    """A frame (H, W, 3), uint8, RGB, its number from 0 on, and its time in seconds since the first."""
 
     index: int
     time: float
@@ -48,7 +49,7 @@ class VideoFile:
 
     Attributes:
         fps: Frames a second, None where nobody says.
-        total: How many frames there are, 0 where the file does not say; an estimate in some formats.
+        total: How many frames there are, 0 where the file does not say; an estimate in most formats.
         endless: Whether it goes on until it is stopped, as a camera does.
         problem: After the last frame, why there are no more although there should be, or None.
     """
@@ -72,6 +73,7 @@ class VideoFile:
         try:
             with open(path, "rb") as file:
                 head = file.read(1024)
+                self._end_is_known = counts_frames(head) or is_cut_off(file)
         except (OSError, ValueError) as error:
             raise VideoError(f"{self.name}: cannot be read: {getattr(error, 'strerror', error)}.") from error
         if not head:
@@ -104,8 +106,8 @@ class VideoFile:
         if not read:
             raise VideoError(f"{self.name}: has no frames that can be read.")
         last, lost = index - failed, self.total - read
-        at_the_end = self.fps is not None and self.total / self.fps - now - 1 / self.fps > TOLERANCE
-        if lost > 0 and (read < last or at_the_end):
+        short = self.fps is not None and self.total / self.fps - now - 1 / self.fps > TOLERANCE
+        if lost > 0 and (read < last or (short and self._end_is_known)):
             count = f"{read:,} of {self.total:,} frames could be read"
             self.problem = f"{self.name}: is damaged: {count}, the last one at {now:.2f} s."
 

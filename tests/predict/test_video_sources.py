@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,40 @@ def test_a_header_that_counts_too_many(capture: type[Capture], predictor: Predic
     for count in (15.0, -9e18, 9e18):
         capture.values = {cv2.CAP_PROP_FPS: 25.0, cv2.CAP_PROP_FRAME_COUNT: count}
         assert len(list(predictor.video(tmp_path / "clip.mkv"))) == 5
+
+
+#: The beginning of a Matroska file up to its segment's size, and of an MP4.
+MKV, MP4 = b"\x1aE\xdf\xa3\x81\0\x18S\x80g", b"\0\0\0\x0cftypisom"
+
+
+@pytest.mark.parametrize(
+    ("content", "cut"),
+    [
+        (MKV + b"\x44\0" + bytes(1023), True),
+        (MKV + b"\x44\0" + bytes(1024), False),
+        (MKV + b"\x01" + b"\xff" * 7 + bytes(9), False),  # a stream, of unknown size
+        (MKV + b"\0", False),
+        (MP4 + b"\0\0\0\x09free." + b"\0\0\0\x20mdat" + bytes(23), True),
+        (MP4 + b"\0\0\0\x09free." + b"\0\0\0\x20mdat" + bytes(24), False),
+        (MP4 + b"\0\0\0\x01mdat" + b"\xff" * 8, True),
+        (MP4 + b"\0\0\0\x01mdat" + (20).to_bytes(8, "big") + bytes(4) + b"\xff" * 9, False),  # and a maker's data
+        (MP4 + b"\0\0\0\0mdat" + bytes(9), False),
+        (b"RIFF\0\0\0\0AVI ", True),
+        (b"G" + bytes(187), False),  # MPEG-TS
+    ],
+)
+def test_frames_that_the_count_promises_and_nobody_cut_off(
+    capture: type[Capture], predictor: Predictor, tmp_path: Path, content: bytes, cut: bool
+) -> None:
+    # As where the sound goes on for longer, or the picture starts late: the count is the duration times the rate.
+    (tmp_path / "clip").write_bytes(content)
+    capture.frames = walk(5)
+    capture.values = {cv2.CAP_PROP_FPS: 25.0, cv2.CAP_PROP_FRAME_COUNT: 75.0}
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        assert len(list(predictor.video(tmp_path / "clip"))) == 5
+    expected = [f"{tmp_path / 'clip'}: is damaged: 5 of 75 frames could be read, the last one at 0.16 s."]
+    assert [str(one.message) for one in told] == expected * cut
 
 
 def test_a_file_that_does_not_say_its_rate(capture: type[Capture], predictor: Predictor, tmp_path: Path) -> None:
