@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import numbers
 import os
 import warnings
 from collections.abc import Iterable, Iterator
@@ -17,7 +18,7 @@ from .faces import Face
 from .images import Source
 from .track import Track, Tracker
 from .video_file import TimedFrame
-from .video_source import VideoSource, open_source
+from .video_source import VideoSource, is_number, open_source
 
 if TYPE_CHECKING:
     from .predictor import Predictor
@@ -98,11 +99,11 @@ def follow(
         OptionError: If an argument is out of its range.
     """
     for name, seconds in (("smoothing", smoothing), ("max_gap", max_gap)):
-        if not 0 <= seconds < math.inf:
-            raise OptionError(f"{name} must be 0 or more, got {seconds}.")
+        if not (is_number(seconds) and 0 <= seconds < math.inf):
+            raise OptionError(f"{name} must be a number of seconds, 0 or more, got {seconds!r}.")
     for name, count in (("detect_every", detect_every), ("batch_frames", batch_frames)):
-        if count is not None and not 1 <= count <= MAX_HELD:
-            raise VideoError(f"{name} must be 1 to {MAX_HELD}, got {count}: so many frames are in memory.")
+        if count is not None and not (is_number(count, numbers.Integral) and 1 <= count <= MAX_HELD):
+            raise VideoError(f"{name} must be 1 to {MAX_HELD}, got {count!r}: so many frames are in memory.")
     opened = open_source(source, fps)
     size = batch_frames or (1 if opened.endless else BATCH_FRAMES)
     return _follow(predictor, opened, detect_every, Tracker(max_gap, smoothing), size)

@@ -31,10 +31,13 @@ class Camera:
             number: 0 for the first one.
 
         Raises:
-            VideoError: If it cannot be opened.
+            VideoError: If it cannot be opened, or there is no such number.
             MissingExtraError: Without OpenCV.
         """
         cv2 = opencv()
+        # OpenCV ends the process where it is below 0.
+        if not 0 <= number < 2**31:
+            raise VideoError(f"The cameras are numbered from 0 on: there is none with the number {number}.")
         self.number = number
         self.problem: str | None = None
         self._capture = cv2.VideoCapture(number)

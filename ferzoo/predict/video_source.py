@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import numbers
 import os
 from collections.abc import Iterable, Iterator, Sized
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +15,7 @@ from .images import Source, to_rgb
 from .video_camera import Camera
 from .video_file import TimedFrame, VideoFile
 
-__all__ = ["Images", "VideoSource", "open_source"]
+__all__ = ["Images", "VideoSource", "is_number", "open_source"]
 
 
 class Images:
@@ -43,6 +45,16 @@ class Images:
 VideoSource = VideoFile | Camera | Images
 
 
+def is_number(value: Any, kind: type = numbers.Real) -> bool:
+    """Whether a value is a number; True and False are none.
+
+    Args:
+        value: Anything.
+        kind: Of number, `numbers.Real` or narrower.
+    """
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
 def open_source(
     source: str | os.PathLike[str] | int | Iterable[Source] | VideoSource, fps: float | None
 ) -> VideoSource:
@@ -57,18 +69,23 @@ def open_source(
         MissingExtraError: Without OpenCV, for a file or a camera.
         OptionError: If `fps` is no positive number, or is given for a camera or an opened source.
     """
-    if fps is not None and not 0 < fps < math.inf:
-        raise OptionError(f"fps must be a positive number of frames a second, got {fps}.")
+    if fps is not None and not (is_number(fps) and 0 < fps < math.inf):
+        raise OptionError(f"fps must be a positive number of frames a second, got {fps!r}.")
     if isinstance(source, str | os.PathLike):
         return VideoFile(source, fps)
-    if fps is not None and isinstance(source, VideoSource | int):
+    if fps is not None and (isinstance(source, VideoSource) or is_number(source, int)):
         raise OptionError("fps is for files and iterables: a camera and an opened source have their own times.")
     if isinstance(source, VideoSource):
         return source
-    if isinstance(source, int):
+    if isinstance(source, int) and not isinstance(source, bool):
         return Camera(source)
-    if not isinstance(source, Iterable) or (isinstance(source, np.ndarray) and source.ndim != 4):
-        raise VideoError("A video is a file's path, a camera's number, or an iterable of RGB frames (H, W, 3).")
+    # An open file would give its lines, and bytes numbers.
+    no_frames = isinstance(source, bytes | bytearray | memoryview) or hasattr(source, "read")
+    if no_frames or not isinstance(source, Iterable) or (isinstance(source, np.ndarray) and source.ndim != 4):
+        raise VideoError(
+            "A video is a file's path, a camera's number, or an iterable of RGB frames (H, W, 3), not "
+            f"{'of the shape ' + str(source.shape) if isinstance(source, np.ndarray) else type(source).__name__}."
+        )
     if fps is None:
         raise VideoError("An iterable does not say how fast its frames follow each other: give fps.")
     return Images(source, fps)

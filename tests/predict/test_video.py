@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -162,19 +163,21 @@ def test_what_is_wrong_is_said_at_once(predictor: Predictor) -> None:
     for name in ("detect_every", "batch_frames"):
         with pytest.raises(ValueError, match=f"{name} must be 1 to 100"):
             predictor.video(walk(2), fps=5, **{name: 0})
-        with pytest.raises(ValueError, match=f"{name} must be 1 to 100, got 101"):
-            predictor.video(walk(2), fps=5, **{name: 101})
+        for value in (101, 2.5, "4", True):
+            with pytest.raises(ValueError, match=f"{name} must be 1 to 100, got {value!r}"):
+                predictor.video(walk(2), fps=5, **{name: value})
     for name in ("smoothing", "max_gap"):
-        for value in (-0.1, float("nan"), float("inf")):
+        for value in (-0.1, float("nan"), float("inf"), "0.3", None):
             with pytest.raises(ValueError, match=name):
                 predictor.video(walk(2), fps=5, **{name: value})
-    with pytest.raises(ValueError, match="fps must be a positive number"):
-        predictor.video(walk(2), fps=0)
+    for fps in (0, "25", True):
+        with pytest.raises(ValueError, match="fps must be a positive number"):
+            predictor.video(walk(2), fps=fps)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="a camera and an opened source have their own"):
         predictor.video(0, fps=5)
     with pytest.raises(VideoError, match="give fps"):
         predictor.video(walk(2))
-    for source in (scene(), None, 1.5):
+    for source in (scene(), None, 1.5, True, io.BytesIO(b"\n\n"), b"\n\n"):
         with pytest.raises(VideoError, match="A video is"):
             predictor.video(source, fps=5)  # type: ignore[arg-type]
     with pytest.raises(VideoError, match="no frames"):

@@ -234,6 +234,14 @@ def test_a_camera_that_cannot_be_used(capture: type[Capture], predictor: Predict
         predictor.video(2)
 
 
+@pytest.mark.parametrize("number", [-1, 2**31, 10**30])
+def test_a_number_that_no_camera_has(capture: type[Capture], predictor: Predictor, number: int) -> None:
+    with pytest.raises(VideoError, match=f"numbered from 0 on: there is none with the number {number}"):
+        predictor.video(number)
+    with pytest.raises(VideoError, match="A video is .* not bool"):
+        predictor.video(False)
+
+
 def test_without_opencv(predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
     for source in (0, tmp_path / "clip.mp4"):
