@@ -15,6 +15,7 @@ from torch import nn
 
 from ..deploy.fuse import fuse
 from ..errors import CheckpointError, FerzooError, OptionError, first_line
+from ..registry.channels import cfg_of_input
 from ..registry.config import with_defaults
 from ..registry.load import load_model, wants_grey
 from .layers import private
@@ -151,7 +152,7 @@ def _cfg(model: nn.Module) -> dict[str, Any]:
             f"{_name(model)} does not say how its input is made: set its pretrained_cfg, a dict with input_size "
             f"(channels, height, width), mean and std; missing: {', '.join(missing)}."
         )
-    return with_defaults(cfg)
+    return with_defaults(cfg_of_input(model, cfg))
 
 
 def _labels(model: nn.Module, cfg: Mapping[str, Any]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from torch import nn
 
 from .config import for_channels
 
-__all__ = ["channels_of", "with_channels"]
+__all__ = ["cfg_of_input", "channels_of", "with_channels"]
 
 #: A first convolution with more inputs may be one that takes a block of pixels apart.
 _MOST_CHANNELS = 4
@@ -45,3 +45,14 @@ def with_channels(cfg: Mapping[str, Any], channels: int) -> dict[str, Any]:
         if cfg.get(key):
             changed[key] = (channels, *cfg[key][1:])
     return changed | {key: for_channels(cfg[key], channels) for key in ("mean", "std") if cfg.get(key)}
+
+
+def cfg_of_input(model: nn.Module, cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """A pretrained cfg as it is, or for the channels of the network's input where these are others.
+
+    Args:
+        model: The network.
+        cfg: timm's pretrained cfg.
+    """
+    channels = channels_of(model, cfg)
+    return dict(cfg) if channels == cfg["input_size"][0] else with_channels(cfg, channels)

@@ -17,6 +17,7 @@ from ..data.metrics import accuracy_by_angle, calibration_metrics, classificatio
 from ..data.transforms import eval_transform
 from ..errors import CheckpointError, DataError, FerzooError, first_line
 from ..models.modes import eval_mode
+from ..registry.channels import cfg_of_input
 from ..registry.exported import is_exported
 from ..registry.load import OnnxModule, load_model, wants_grey
 from .measured import Measured, Progress, read_measured
@@ -147,7 +148,9 @@ def evaluate(
         network = on_device(network, device or "auto")
     if grayscale is None:
         grayscale = cfg is not None or wants_grey(network)
-    cfg = dict(getattr(network, "pretrained_cfg", None) or {}) if cfg is None else cfg
+    if cfg is None:
+        cfg = dict(getattr(network, "pretrained_cfg", None) or {})
+        cfg = cfg_of_input(network, cfg) if cfg.get("input_size") else cfg
     names = _label_names(cfg)
     if isinstance(data, Faces):
         measured = Measured(data, "", "", unseen)

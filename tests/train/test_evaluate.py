@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from measured_networks import CFG, Brightness, pictures
 from PIL import Image
@@ -31,6 +32,20 @@ def test_figures_are_those_of_the_predictions() -> None:
     assert (found["classes"], found["flip"], found["size"]) == (list(FERPLUS), False, 8)
     assert (found["rows_skipped"], found["unseen"]["rows"], found["unseen"]["accuracy"]) == (0, 8, 100.0)
     assert not {"classes_left_out", "outputs_left_out", "angles", "unseen_missing", "dataset"} & found.keys()
+
+
+def test_a_network_of_timms_for_other_channels() -> None:
+    faces = pictures([0, 1, 2], [0, 1, 2], FERPLUS)
+    found = []
+    for channels in (1, 3, 4):
+        model = timm.create_model("test_resnet", in_chans=channels, num_classes=8)
+        model.pretrained_cfg = {**model.pretrained_cfg, "input_size": (3, 32, 32), "label_names": FERPLUS}
+        if channels == 4:
+            with pytest.raises(DataError, match="the network takes 4"):
+                evaluate(model, faces)
+        else:
+            found.append(evaluate(model, faces)["rows"])
+    assert found == [3, 3]
 
 
 def test_calibration_is_that_of_the_softmax() -> None:
