@@ -97,7 +97,8 @@ def export(
         softmax: Give probabilities and not logits.
         size: Height and width in pixels; those of the weights where None.
         rewrite: Put blocks as the runtime is quick at them (`ferzoo.deploy.fuse`); else only fold the BatchNorms.
-        faces: Real faces to compare on, beside the one that comes with ferzoo.
+        faces: Real faces to compare on, beside the one that comes with ferzoo; neither is used where the network takes
+            other than one channel or three.
         int8: Real faces, a few hundred of all classes, to calibrate an int8 ONNX file on; a float32 file without.
             The file then need not be within `LIMIT` of the network; the labels of these faces have to be.
 
@@ -132,6 +133,8 @@ def export(
         if not isinstance(size, Integral) or isinstance(size, bool) or not 1 <= size <= MOST_PIXELS:
             raise FerzooError(f"size is height and width in pixels, 1 to {MOST_PIXELS:,}; got {size!r:.60}.")
         cfg["input_size"] = (cfg["input_size"][0], int(size), int(size))
+    if cfg["input_size"][0] not in (1, 3):  # no picture is an input then
+        pictures = []
     facts = _facts(network, cfg, preprocess, softmax)
     options = (cfg, facts["ferzoo"]["grayscale"], preprocess, softmax)
     eager = Whole(copy.deepcopy(network).cpu().float(), *options).eval()
@@ -248,7 +251,8 @@ def _batches(whole: Whole, cfg: dict[str, Any], faces: list[Image.Image]) -> Ite
             yield torch.randint(0, 256, (count, *shape), generator=generator, dtype=torch.uint8)
         else:
             yield torch.randn(count, *cfg["input_size"], generator=generator)
-    yield from _real(whole, cfg, faces)
+    if faces:
+        yield from _real(whole, cfg, faces)
 
 
 def _real(whole: Whole, cfg: dict[str, Any], faces: list[Image.Image]) -> Iterable[torch.Tensor]:

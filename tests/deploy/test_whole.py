@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 from PIL import Image
 from torch import nn
 
+import ferzoo
 from ferzoo.data.transforms import eval_transform
 from ferzoo.deploy.export import FACE
 from ferzoo.deploy.whole import Whole
@@ -41,3 +44,14 @@ def test_pictures_have_one_channel_or_three() -> None:
     with pytest.raises(FerzooError, match="takes 4 channels; pictures have 1 or 3"):
         Whole(nn.Identity(), cfg_of(48, 48, 1.0, 4), preprocess=True)
     Whole(nn.Identity(), cfg_of(48, 48, 1.0, 4))
+
+
+def test_no_picture_is_the_input_of_four_channels(tmp_path: Path) -> None:
+    model = timm.create_model("test_resnet", in_chans=4, num_classes=3)
+    with pytest.raises(FerzooError, match="pictures have 1 or 3: export without preprocessing"):
+        ferzoo.export(model, tmp_path / "p.pt", preprocess=True)
+    done = ferzoo.export(model, tmp_path / "p.pt", size=32, faces=[Image.open(FACE)])
+    assert done.faces == 0 and done.input == "faces (N, 4, 32, 32), float32" and done.relative < 1e-3
+    x = torch.randn(2, 4, 32, 32)
+    with torch.no_grad():
+        assert torch.allclose(torch.jit.load(done.path)(x), model.eval()(x), atol=1e-5)
