@@ -115,7 +115,12 @@ class Table:
 
 
 def _image_column(path: str, schema: Any) -> str:
+    import pyarrow.types as types
+
     found = [field.name for field in schema if has_bytes(field.type)]
+    if not found:  # a dictionary beside a plain column is one of categories
+        kinds = {field.name: field.type for field in schema if types.is_dictionary(field.type)}
+        found = [name for name, kind in kinds.items() if has_bytes(kind.value_type)]
     if len(found) > 1 and "image" in found:
         return "image"
     if len(found) != 1:

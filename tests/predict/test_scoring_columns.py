@@ -94,6 +94,17 @@ def test_a_table_and_an_archive(tmp_path: Path) -> None:
     assert parquet.read_table(tmp_path / "rows.parquet")["cls"].to_pylist() == ["1", "2", "8"]
 
 
+def test_images_in_a_dictionary(tmp_path: Path) -> None:
+    images = pyarrow.array([png(), png(), None], pyarrow.binary()).dictionary_encode()
+    parquet.write_table(pyarrow.table({"label": [1, 2, 3], "photo": images}), tmp_path / "t.parquet")
+    done = go(tmp_path / "t.parquet", tmp_path / "rows.csv")
+    assert (done.images, done.errors) == (3, 1)
+    # Beside a plain column it is one of categories.
+    plain = pyarrow.table({"site": images, "photo": pyarrow.array([png()] * 3, pyarrow.binary())})
+    parquet.write_table(plain, tmp_path / "two.parquet")
+    assert go(tmp_path / "two.parquet", tmp_path / "two.csv").errors == 0
+
+
 @pytest.mark.parametrize(
     "kind",
     [
