@@ -140,6 +140,8 @@ def to_image(source: Source) -> Image.Image | np.ndarray:
     hint = " A tensor (C, H, W) in [0, 1]: (255 * t).byte().permute(1, 2, 0).numpy()." if tensor else ""
     if isinstance(source, bytes | bytearray | memoryview):
         hint = " The bytes of a file: PIL.Image.open(io.BytesIO(data))."
+    elif hasattr(source, "read"):
+        hint = " An open file: PIL.Image.open(file)."
     raise ImageError(f"An image is a path, a PIL image or an RGB uint8 array, not {type(source).__name__}.{hint}")
 
 

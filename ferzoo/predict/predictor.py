@@ -291,5 +291,6 @@ def _is_one(images: Any) -> bool:
     if isinstance(images, np.ndarray):
         # An array of paths or images is many.
         return images.ndim == 0 or (images.ndim != 4 and images.dtype.kind not in "OU")
-    single = isinstance(images, Image.Image | bytes | bytearray | memoryview) or hasattr(images, "permute")
-    return single or not isinstance(images, Iterable)
+    single = isinstance(images, Image.Image | bytes | bytearray | memoryview)
+    # A tensor, and an open file, of which an iterator would give the lines.
+    return single or hasattr(images, "permute") or hasattr(images, "read") or not isinstance(images, Iterable)

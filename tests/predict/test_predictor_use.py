@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
+import torch
 from mean_colour import MeanColour
 from PIL import Image
 
 import ferzoo
-from ferzoo.errors import ImageError, VideoError
+from ferzoo.errors import CheckpointError, ImageError, VideoError
 from ferzoo.predict import haar
 from ferzoo.predict.haar import HaarDetector, limit_opencv
 from ferzoo.predict.predictor import Predictor
@@ -63,6 +65,37 @@ def test_bytes_are_no_images(kind: type) -> None:
         predictor(kind(data.getvalue()))
     (only,) = predictor.stream(kind(data.getvalue()))
     assert kind.__name__ in str(only.error)
+
+
+def test_an_open_file_is_no_image(tmp_path: Path) -> None:
+    Image.fromarray(IMAGE).save(tmp_path / "a.png")
+    predictor = Predictor(MeanColour(), detect=False)
+    with (tmp_path / "a.png").open("rb") as file:
+        for opened in (file, io.BytesIO(file.read())):
+            name = type(opened).__name__
+            with pytest.raises(ImageError, match=rf"not {name}\. An open file: PIL.Image.open\(file\)"):
+                predictor(opened)
+            (only,) = predictor.stream(opened)  # type: ignore[arg-type]
+            assert name in str(only.error)
+
+
+@pytest.mark.parametrize("method", [None, "gradcam"])
+def test_a_network_of_timms_for_other_channels(method: str | None) -> None:
+    def predict(channels: int) -> Any:
+        torch.manual_seed(0)
+        model = timm.create_model("test_resnet", in_chans=channels, num_classes=2)
+        assert model.pretrained_cfg["input_size"][0] == 3, "it is told by nobody"
+        model.pretrained_cfg = {**model.pretrained_cfg, "input_size": (3, 32, 32)}
+        predictor = Predictor(model, detect=False)
+        if method is None:
+            return predictor(IMAGE)
+        pytest.importorskip("captum", reason="comes with the extra explain")
+        return [one.face for one in ferzoo.explain(IMAGE, predictor, method)]
+
+    (face,) = predict(1)
+    assert list(face.scores) == ["class 0", "class 1"]
+    with pytest.raises(CheckpointError, match="ResNet takes 4 channels; faces are grey, 1, or in colour, 3"):
+        predict(4)
 
 
 @pytest.mark.parametrize("again", [lambda one: pickle.loads(pickle.dumps(one)), copy.deepcopy])
