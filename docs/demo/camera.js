@@ -27,8 +27,14 @@ export class Camera {
     const mine = this.#asked;
     try {
       const stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user" }, audio: false });
-      if (mine === this.#asked) this.#stream = stream;
-      else end(stream);
+      if (mine !== this.#asked) {
+        end(stream);
+        return;
+      }
+      this.#stream = stream;
+      // It may be unplugged while the networks load.
+      const unplugged = () => this.#stream === stream && this.stop();
+      for (const track of stream.getTracks()) track.addEventListener("ended", unplugged);
     } catch (error) {
       throw new Error(REASONS[error.name] ?? `The camera does not start: ${error.message}`);
     }
@@ -38,12 +44,14 @@ export class Camera {
   async run(take) {
     const stream = this.#stream;
     const video = Object.assign(document.createElement("video"), { muted: true, playsInline: true, srcObject: stream });
-    stream.getVideoTracks()[0].addEventListener("ended", () => this.stop());
     await video.play();
     while (this.#stream === stream) {
       const bitmap = await createImageBitmap(video);
-      await take(bitmap);
-      bitmap.close();
+      try {
+        await take(bitmap);
+      } finally {
+        bitmap.close();
+      }
       await new Promise(requestAnimationFrame);
     }
   }

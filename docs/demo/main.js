@@ -71,10 +71,14 @@ async function photograph(blob, current) {
   } catch {
     throw new Error(`${blob.name ?? "This"} is not an image that this browser can read.`);
   }
-  const result = await (await networks()).analyse(bitmap);
-  if (!current()) return;
-  view.show(bitmap, result);
-  say(found(result.faces), result.faces.length ? "done" : "error");
+  try {
+    const result = await (await networks()).analyse(bitmap);
+    if (!current()) return;
+    view.show(bitmap, result);
+    say(found(result.faces), result.faces.length ? "done" : "error");
+  } finally {
+    bitmap.close();
+  }
 }
 
 async function film(current) {
