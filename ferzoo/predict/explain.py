@@ -38,9 +38,10 @@ class Explanation:
         method: ``"gradcam"``, or the name of a block.
         layer: The layer whose map it is.
         grid: Height and width of that map, before it is enlarged.
-        low: The map's lowest value, where `heat` is 0; 0 for Grad-CAM.
-        high: The map's highest value, where `heat` is 1.
-        heat: Map (H, W) in [0, 1], float32, at the size of the network's input; all 0 where the map is flat.
+        low: The map's lowest value before it is enlarged, which `heat` has as 0; 0 for Grad-CAM.
+        high: The map's highest value before it is enlarged, which `heat` has as 1.
+        heat: Map (H, W) in [0, 1], float32, at the size of the network's input; all 0 where the map is flat. Enlarging
+            takes means between neighbours, so that 0 and 1 may be approached only.
         picture: What the network was given of the photograph, before it was scaled, (h, w, 3) uint8; `heat` covers it.
     """
 
@@ -167,15 +168,15 @@ def _explain(
 
 
 def _stretched(values: torch.Tensor, size: Any, from_zero: bool) -> tuple[float, float, np.ndarray]:
-    """A map (h, w) enlarged to `size`, its lowest and highest value, which become 0 and 1.
+    """The lowest and highest value of a map (h, w), and the map enlarged to `size`, where these are 0 and 1.
 
     Raises:
         FerzooError: If it is not finite.
     """
-    large = F.interpolate(values[None, None], tuple(size), mode="bilinear", align_corners=False)[0, 0]
-    if not large.isfinite().all():
+    if not values.isfinite().all():
         raise FerzooError("The map holds NaN or infinity: the weights are damaged, or the dtype is too narrow.")
-    low, high = 0.0 if from_zero else float(large.min()), float(large.max())
+    low, high = 0.0 if from_zero else float(values.min()), float(values.max())
+    large = F.interpolate(values[None, None], tuple(size), mode="bilinear", align_corners=False)[0, 0]
     heat = (large - low) / (high - low) if high > low else torch.zeros_like(large)
     return low, high, heat.clamp(0, 1).cpu().numpy()
 
