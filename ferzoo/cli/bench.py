@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .evaluate import drawing_path, texts
-from .numbers import whole_number
+from .numbers import thread_count, whole_number
 from .progress import ProgressLine, ended_cleanly, notes
 from .table import print_json, print_table
 
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runtimes", metavar="A,B", help="eager, fused, compiled, onnx, onnx-spin, openvino, "
                         "openvino-bf16, cuda-bf16 (default: those that are installed)")  # fmt: skip
     parser.add_argument("--batch", type=whole_number, default=1, help="images a batch (default: 1)")
-    parser.add_argument("--threads", type=whole_number, help="CPU threads (default: all cores)")
+    parser.add_argument("--threads", type=thread_count, help="CPU threads (default: all cores)")
     parser.add_argument("--rounds", type=whole_number, default=60, help="rounds that all take part in (default: 60)")
     parser.add_argument("--runs", type=whole_number, default=3, help="timed runs of each in a round (default: 3)")
     parser.add_argument("--size", type=whole_number, help="input side in pixels (default: that of the weights); "

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import reworded
-from .numbers import whole_number
+from .numbers import thread_count, whole_number
 from .progress import ProgressLine, notes
 from .table import print_json, print_table
 
@@ -35,7 +35,7 @@ def add_data_arguments(parser: argparse.ArgumentParser, required: bool) -> None:
         default="auto",
         help="where the accuracy is measured: auto (CUDA where there is one), cpu, cuda, cuda:1, mps (default: auto)",
     )
-    parser.add_argument("--threads", type=whole_number, help="CPU threads (default: torch's)")
+    parser.add_argument("--threads", type=thread_count, help="CPU threads (default: torch's)")
 
 
 def add_reading_arguments(parser: argparse.ArgumentParser) -> None:

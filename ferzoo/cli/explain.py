@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .numbers import number
+from .numbers import number, thread_count, whole_number
 from .table import print_json, print_table
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    whole = number(int, 1, 2**31 - 1, "a whole number from 1 up")
     margin = number(float, -0.4, 2, "a fraction from -0.4 to 2")
     parser.add_argument("photo", metavar="PHOTO", help="one image")
     parser.add_argument("--model", default="lfnsb", help="name, folder or hf-hub:org/repo (default: lfnsb)")
@@ -32,9 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--no-detect", action="store_true", help="take the image, whole, as the crop of one face")
     parser.add_argument("--margin", type=margin, help="added on each side of a box, by its side (default: as trained)")
-    parser.add_argument("--min-face", type=whole, metavar="PX", help="smallest face looked for (default: by size)")
+    parser.add_argument("--min-face", type=whole_number, metavar="PX", help="smallest face to find (default: by size)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: cpu)")
-    parser.add_argument("--threads", type=whole, help="CPU threads (default: torch's)")
+    parser.add_argument("--threads", type=thread_count, help="CPU threads (default: torch's)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -6,7 +6,9 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["number", "whole_number"]
+from ..data.processors import MOST_THREADS
+
+__all__ = ["number", "thread_count", "whole_number"]
 
 
 def number(kind: Callable[[str], Any], low: float, high: float, what: str) -> Callable[[str], Any]:
@@ -33,3 +35,5 @@ def number(kind: Callable[[str], Any], low: float, high: float, what: str) -> Ca
 
 #: Parses an argument that must be 1 or more.
 whole_number = number(int, 1, 2**31 - 1, "a whole number from 1 up")
+#: Parses a number of threads.
+thread_count = number(int, 1, MOST_THREADS, f"a number of threads from 1 to {MOST_THREADS:,}")

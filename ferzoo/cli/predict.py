@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import predict_many, predict_video
-from .numbers import number, whole_number
+from .numbers import number, thread_count, whole_number
 from .predict_options import mode_of, predictor_options
 from .table import print_json, print_table
 
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--margin", type=margin, help="added on each side of a box, by its side (default: as trained)")
     parser.add_argument("--min-face", type=whole_number, metavar="PX", help="smallest face to find (default: by size)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: cpu)")
-    parser.add_argument("--threads", type=whole_number, help="CPU threads (default: torch's)")
+    parser.add_argument("--threads", type=thread_count, help="CPU threads (default: torch's)")
     parser.add_argument("--batch-size", type=whole_number, default=64, help="most faces at a time (default: 64)")
     predict_video.add_arguments(parser)
     predict_many.add_arguments(parser)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from .numbers import whole_number
+from .numbers import thread_count, whole_number
 from .predict_options import predictor_options
 from .progress import ProgressLine, notes
 from .table import print_json
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--resume", action="store_true", help="go on with a job that was stopped")
     group.add_argument("--keep", metavar="NAME", action="append", help="column or WebDataset suffix for the rows")
     group.add_argument("--column", metavar="NAME", help="column of the images, where there are several candidates")
-    group.add_argument("--workers", type=whole_number, metavar="N", help="image threads (default: one a processor)")
+    group.add_argument("--workers", type=thread_count, metavar="N", help="image threads (default: one a processor)")
     group.add_argument("--stop-on-error", action="store_true", help="stop at an image that cannot be read")
     group.add_argument("--ray", action="store_true", help="do it on Ray Data")
     group.add_argument("--ray-address", metavar="ADDRESS", help="the Ray cluster (default: a local one)")

@@ -6,7 +6,10 @@ import os
 import platform
 from pathlib import Path
 
-__all__ = ["processor", "usable_cores"]
+__all__ = ["MOST_THREADS", "processor", "usable_cores"]
+
+#: Most threads, or processes that load images, that anybody may ask for: with far more the system ends the process.
+MOST_THREADS = 1024
 
 _CPUINFO = Path("/proc/cpuinfo")
 

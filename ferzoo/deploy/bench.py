@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..data.processors import usable_cores
+from ..data.processors import MOST_THREADS, usable_cores
 from ..errors import FerzooError
 from .bench_files import Subject, prepare
 from .bench_gpu import roofline
@@ -73,6 +73,8 @@ def bench(
     """
     if min(batch, rounds, runs, threads or 1, size or 1) < 1:
         raise FerzooError("batch, threads, rounds, runs and size are whole numbers from 1 up.")
+    if threads and threads > MOST_THREADS:
+        raise FerzooError(f"threads must be at most {MOST_THREADS:,}, got {threads:,}.")
     asked = [*models, relative_to] if relative_to else models
     names = list(dict.fromkeys(os.fspath(name) for name in asked))
     if not names:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from ..data.processors import MOST_THREADS
 from ..errors import ImageError, OptionError
 from .crop import align, square_crop
 from .faces import MARGIN, Detector, Face, check_detections
@@ -121,7 +122,7 @@ class Predictor:
         if detector is not None and (not detect or not callable(detector)):
             raise OptionError("detector must be a callable that takes an RGB array; with detect=False there is none.")
         self.batch_size = _count("batch_size", batch_size)
-        self.threads = None if threads is None else _count("threads", threads)
+        self.threads = None if threads is None else _count("threads", threads, MOST_THREADS)
         # Before the weights: a missing extra should show at once.
         self.detector = (detector or HaarDetector(min_face, self.threads)) if detect else None
         self.network: Any = open_network(model, embedding, device, dtype, self.threads)
@@ -280,9 +281,11 @@ class Predictor:
         return Face(box, max(named, key=named.__getitem__), named, points, vector)
 
 
-def _count(name: str, value: Any) -> int:
+def _count(name: str, value: Any, most: int = 0) -> int:
     if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
         raise OptionError(f"{name} must be a whole number, 1 or more, got {value!r}.")
+    if most and int(value) > most:
+        raise OptionError(f"{name} must be at most {most:,}, got {value:,}.")
     return int(value)
 
 

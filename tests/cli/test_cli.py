@@ -132,6 +132,26 @@ def test_errors_are_one_line(arguments: list[str], message: str, capsys: pytest.
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["eval", "lfnsb", "--data", "x", "--threads"],
+        ["compare", "lfnsb", "--threads"],
+        ["bench", "lfnsb", "--threads"],
+        ["explain", "x.png", "--threads"],
+        ["predict", "x.png", "--threads"],
+        ["predict", "x.png", "--workers"],
+    ],
+)
+def test_more_threads_than_a_machine_bears_are_refused(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([*arguments, "100000"])
+    assert stop.value.code == 2
+    assert f"{arguments[-1]}: '100000' is not a number of threads from 1 to 1,024" in capsys.readouterr().err
+
+
 def test_convert_says_how_to_load(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = ferzoo.create_model("lanmsff", num_classes=5)
     torch.save({"state_dict": model.state_dict()}, tmp_path / "a.pth")

@@ -203,6 +203,8 @@ def test_wrong_arguments(files: list[str], monkeypatch: pytest.MonkeyPatch) -> N
         bench(files, [])
     with pytest.raises(FerzooError, match="No network is named"):
         bench([])
+    with pytest.raises(FerzooError, match="threads must be at most 1,024, got 100,000"):
+        bench(["lanmsff"], ["onnx"], threads=100_000)
     with pytest.raises(FerzooError, match="from 1 up"):
         bench(files, ["onnx"], rounds=0)
     with pytest.raises(UnknownNameError, match="Did you mean 'lanmsff'"):

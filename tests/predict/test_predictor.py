@@ -208,6 +208,7 @@ def test_threads_are_given_back(colours) -> None:
         ({"batch_size": None}, "batch_size"),
         ({"threads": 0}, "threads"),
         ({"threads": True}, "threads"),
+        ({"threads": 100_000}, "threads must be at most 1,024, got 100,000"),
         ({"min_face": 0}, "min_face"),
         ({"min_face": "a"}, "min_face"),
         ({"dtype": "int8"}, "dtype"),
