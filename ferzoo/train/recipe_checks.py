@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import operator
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from ..data.processors import MOST_THREADS
 from ..errors import RecipeError, nearest
 
 __all__ = ["BALANCES", "SCHEDULES", "TUPLES", "as_type", "check_ranges", "checked_sizes", "checked_tuple", "refused"]
@@ -16,8 +19,9 @@ BALANCES = ("none", "sampler", "weights")
 _POSITIVE = ("epochs", "batch_size", "lr", "temperature")
 _NOT_NEGATIVE = (
     "threads", "workers", "limit", "weight_decay", "clip_grad", "rotation", "mixup", "cutmix", "flood", "sam",
-    "patience", "folds", "relabel",
+    "patience", "folds", "relabel", "seed",
 )  # fmt: skip
+_AT_MOST = {"threads": MOST_THREADS, "workers": MOST_THREADS}
 _FRACTIONS = ("flip", "erasing", "warmup", "translation", "distill", "relabel_margin")
 _CHOICES = {"sched": SCHEDULES, "balance": BALANCES}
 #: What a list holds, by key.
@@ -42,12 +46,23 @@ def checked_sizes(sizes: Any) -> dict[int, int]:
     """Input sides by first epoch, sorted.
 
     Raises:
-        RecipeError: If it is no such mapping.
+        RecipeError: If it is no such mapping, or names an epoch twice.
     """
     try:
-        return dict(sorted((int(first), int(side)) for first, side in dict(sizes).items()))
-    except (TypeError, ValueError, OverflowError):
+        given = dict(sizes)
+        # JSON's keys are text; a number with a fraction is refused, not cut.
+        found = {_whole(first): _whole(side) for first, side in given.items()}
+    except (TypeError, ValueError):
         raise _wrong("sizes", sizes) from None
+    if len(found) < len(given):
+        raise RecipeError(f"sizes names an epoch twice, got {sizes}.")
+    return dict(sorted(found.items()))
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool):
+        raise TypeError
+    return operator.index(int(value) if isinstance(value, str) else value)
 
 
 def checked_tuple(key: str, values: Any) -> tuple[Any, ...]:
@@ -77,6 +92,13 @@ def check_ranges(recipe: Any) -> None:
     for key in _POSITIVE:
         if not getattr(recipe, key) > 0:
             raise RecipeError(f"{key} must be above 0, got {getattr(recipe, key)!r}.")
+    if re.search("[.:]", recipe.model):  # weights everywhere else, and random ones here
+        named = re.match(r"\w+(?=\.)", recipe.model)
+        network = named.group() if named else "ARCHITECTURE"
+        raise RecipeError(
+            f"model={recipe.model} names weights, and model is the network alone: to start from them write "
+            f"model={network} init={recipe.model}; for fresh weights leave init out."
+        )
     sizes = recipe.sizes
     if 0 not in sizes:
         raise RecipeError(f"sizes must say the size from epoch 0 on, got {sizes}.")
@@ -94,6 +116,9 @@ def check_ranges(recipe: Any) -> None:
     for key in _NOT_NEGATIVE:
         if not getattr(recipe, key) >= 0:
             raise RecipeError(f"{key} must be 0 or more, got {getattr(recipe, key)!r}.")
+    for key, most in _AT_MOST.items():
+        if getattr(recipe, key) > most:
+            raise RecipeError(f"{key} must be at most {most:,}, got {getattr(recipe, key):,}.")
     for key in _FRACTIONS:
         if not 0 <= getattr(recipe, key) <= 1:
             raise RecipeError(f"{key} must lie in [0, 1], got {getattr(recipe, key)!r}.")
@@ -161,5 +186,9 @@ def refused(what: str, key: str, given: Mapping[str, Any], error: Exception) -> 
 def _wrong(key: str, value: Any, wanted: type | None = None) -> RecipeError:
     """What to write in the place of a value."""
     what = _EXAMPLES.get(key) or _KINDS.get(wanted, "")
-    quotes = f" Put {value!r} in quotes." if wanted is str and isinstance(value, int | float) else ""
+    quotes = ""
+    if wanted is str and isinstance(value, bool):
+        quotes = " YAML takes yes, no, on and off for true and false: put the word that you wrote in quotes."
+    elif wanted is str and isinstance(value, int | float):
+        quotes = " Put what you wrote in quotes."
     return RecipeError(f"{key} must be {what}; got {value!r}.{quotes}")

@@ -1,4 +1,4 @@
-"""YAML as people write recipes: with YAML 1.2's numbers."""
+"""YAML as people write recipes: with YAML 1.2's numbers, and no key twice."""
 
 from __future__ import annotations
 
@@ -7,23 +7,51 @@ from typing import Any
 
 __all__ = ["parse_yaml"]
 
-#: Numbers with an exponent, which YAML 1.1 takes for text without a point and a sign: 1e-3.
-_EXPONENT = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)[eE][-+]?\d+\Z")
+#: What PyYAML, which reads YAML 1.1, takes for numbers and dates beside those of 1.2: 010, 1_000, 1:30, 2026-01-31.
+_OLDER = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp")
+_WHOLE = re.compile(r"(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)\Z")
+_NUMBER = re.compile(
+    r"(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z"
+)
+_BASES = {"0o": 8, "0x": 16}
 
 
 def parse_yaml(text: str) -> Any:
     """The value of a YAML text, plain types alone.
 
     Args:
-        text: YAML 1.1, but that ``1e-3`` is a number wherever it stands.
+        text: YAML 1.1 with the numbers of YAML 1.2, where ``1e-3`` is one and ``010`` is 10; a date is text.
 
     Raises:
-        yaml.YAMLError: If it is no YAML.
+        yaml.YAMLError: If it is no YAML, or a mapping has a key twice.
     """
     import yaml
 
     class Loader(yaml.SafeLoader):
-        pass
+        yaml_implicit_resolvers = {
+            first: [(tag, pattern) for tag, pattern in found if tag not in _OLDER]
+            for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        }
 
-    Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
-    return yaml.load(text, Loader)
+        def compose_mapping_node(self, anchor: Any) -> Any:
+            node = super().compose_mapping_node(anchor)
+            seen = set()
+            for key, _ in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    continue
+                if (name := (key.tag, key.value)) in seen:
+                    raise yaml.composer.ComposerError(None, None, f"the key {key.value} is there twice", key.start_mark)
+                seen.add(name)
+            return node
+
+    def whole(loader: Any, node: Any) -> int:
+        value = loader.construct_scalar(node)
+        return int(value, _BASES.get(value[:2], 10))
+
+    Loader.add_constructor("tag:yaml.org,2002:int", whole)
+    Loader.add_implicit_resolver("tag:yaml.org,2002:int", _WHOLE, list("-+0123456789"))
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", _NUMBER, list("-+.0123456789"))
+    try:
+        return yaml.load(text, Loader)
+    except ValueError as error:  # a tag that its value does not fit, as !!int
+        raise yaml.YAMLError(str(error)) from error

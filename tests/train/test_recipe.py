@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -58,10 +59,26 @@ def test_yaml_and_overrides(tmp_path: Path) -> None:
         ("class_names=[anger, anger]", "class_names must differ"),
         ("columns=[image]", r"columns must be the image and the label column, \[image, label\]"),
         ("unseen=0", "unseen must be true or false; got 0"),
+        ("sizes={0: 48.7}", r"sizes must be a mapping .*; got \{0: 48\.7\}"),
+        ("sizes={0: true}", r"sizes must be a mapping .*; got \{0: True\}"),
+        ("sizes={0.5: 48}", r"sizes must be a mapping .*; got \{0\.5: 48\}"),
+        ("sizes={0: 48, 0: 64}", "the key 0 is there twice"),
+        ("sizes={0: 48, '0': 64}", "sizes names an epoch twice"),
         ("sizes={0: 8}", "32 px or more"),
         ("sizes={0: 32, 14: 48}", "sizes names epoch 14"),
         ("sizes={0: [", "no valid YAML"),
         ("threads=-1", "threads must be 0 or more"),
+        ("threads=100000", "threads must be at most 1,024, got 100,000"),
+        ("workers=100000", "workers must be at most 1,024"),
+        ("seed=-5", "seed must be 0 or more, got -5"),
+        ("seed=1_000", "seed must be a whole number; got '1_000'"),
+        ("seed=!!int x", "no valid YAML"),
+        ("model=no", "got False. YAML takes yes, no, on and off for true and false: put the word that you wrote in"),
+        ("model=010", "got 10. Put what you wrote in quotes"),
+        ("model=lanmsff.ferplus", "write model=lanmsff init=lanmsff.ferplus"),
+        ("model=resnet18.a1_in1k", "write model=resnet18 init=resnet18.a1_in1k"),
+        ("model=hf-hub:me/a.b", "write model=ARCHITECTURE init=hf-hub:me/a.b"),
+        ("model=./runs/a", "write model=ARCHITECTURE init=./runs/a"),
     ],
 )
 def test_wrong_overrides(override: str, message: str) -> None:
@@ -77,6 +94,38 @@ def test_how_the_data_is_read() -> None:
     assert Recipe.from_dict(recipe.to_dict()) == recipe
     assert recipe.to_dict()["columns"] == ["face", "expression"]
     assert (Recipe().strict, Recipe().skip_damaged, Recipe().unseen) == (True, False, True)
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("seed=010", 10),
+        ("seed=0o10", 8),
+        ("seed=0x1F", 31),
+        ("lr=2.5e-3", 2.5e-3),
+        ("lr=1E-3", 1e-3),
+        ("lr=.5", 0.5),
+        ("weight_decay=0", 0.0),
+        ("out=2026-01-31", "2026-01-31"),
+        ("out=1:30", "1:30"),
+        ("sizes={0: 48, 3: 0x40}", {0: 48, 3: 64}),
+        ("model_kwargs={a: yes, b: .5, c: 1e2, d: '010'}", {"a": True, "b": 0.5, "c": 100.0, "d": "010"}),
+    ],
+)
+def test_numbers_are_those_of_yaml_1_2(override: str, value: Any) -> None:
+    assert getattr(Recipe.load(None, [override]), override.partition("=")[0]) == value
+
+
+@pytest.mark.parametrize("content", ["epochs: 1\nlr: 0.1\nepochs: 2\n", "model_kwargs:\n  epochs: 1\n  epochs: 1\n"])
+def test_a_key_that_is_there_twice_is_named(content: str, tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(content)
+    with pytest.raises(RecipeError, match=r"r\.yaml is no valid YAML: the key epochs is there twice"):
+        Recipe.load(tmp_path / "r.yaml")
+
+
+def test_a_merged_key_may_be_overridden(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text("model_kwargs: &a {x: 1, y: 2}\nopt_kwargs: {<<: *a, x: 3}\n")
+    assert Recipe.load(tmp_path / "r.yaml").opt_kwargs == {"x": 3, "y": 2}
 
 
 @pytest.mark.parametrize("content", ["- a list", "a: [unclosed", "\x00"])
