@@ -8,10 +8,10 @@ import errno
 import importlib.util
 import sys
 from collections.abc import Sequence
-from typing import TextIO
 
 from .. import __version__
 from ..errors import FerzooError
+from .streams import is_lost, there_or_not, unread_or_not
 
 __all__ = ["main"]
 
@@ -34,6 +34,8 @@ COMMANDS = {
     "pull": ("pull", "fetch trained weights, from a folder or the Hub, and keep them"),
     "convert": ("convert", "turn an author's .pth into safetensors"),
 }
+#: Arguments that name what to write beside the output. Commands that always write print when that is done.
+WRITTEN = ("out", "output", "picture", "plot", "save")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,6 +48,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 where all went well, 1 where something was reported, 2 for wrong arguments or an error that
         stopped the command, 130 when interrupted.
     """
+    with there_or_not():
+        return _main(argv)
+
+
+def _main(argv: Sequence[str] | None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     commands = "\n".join(f"  {name:<9} {text}" for name, (_, text) in COMMANDS.items())
     parser = argparse.ArgumentParser(
@@ -68,9 +75,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ..registry import entry_points
 
     try:
-        with entry_points.command():
-            code = int(module.run(sub.parse_intermixed_args(argv[1:])) or 0)
-        sys.stdout.flush()
+        args = sub.parse_intermixed_args(argv[1:])
+        writes = any(getattr(args, name, None) for name in WRITTEN)
+        with entry_points.command(), unread_or_not() if writes else contextlib.nullcontext():
+            code = int(module.run(args) or 0)
+            sys.stdout.flush()
         return code
     except FerzooError as error:
         print(f"ferzoo {command}: {error}", file=sys.stderr)
@@ -88,27 +97,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"ferzoo {command}: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        # The reader (`head`, a pager) has gone; there is nobody left to tell.
-        sys.stderr.close()
-        return 0
     except OSError as error:
-        lost = error.errno in (errno.ENOSPC, errno.EFBIG, errno.EIO) and not error.filename and _is_lost(sys.stdout)
+        kinds = (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EPIPE)
+        lost = error.errno in kinds and not error.filename and is_lost(sys.stdout)
+        if lost and error.errno == errno.EPIPE:  # the reader of all there was to do (`head`, a pager) has gone
+            return 0
         where = f"{error.filename}: " if error.filename else "standard output: " if lost else ""
         print(f"ferzoo {command}: {where}{error.strerror or error}", file=sys.stderr)
         return 2
-
-
-def _is_lost(stream: TextIO) -> bool:
-    """Whether what was written to a stream cannot reach its end; it is closed then, or it would fail once more."""
-    try:
-        stream.write("\n")
-        stream.flush()
-    except OSError:
-        with contextlib.suppress(OSError):
-            stream.close()
-        return True
-    return False
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import sys
 from pathlib import Path
@@ -45,9 +44,9 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0 if every image was read (and saved), otherwise 1; each error is a line on stderr.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):
+    if reconfigure := getattr(sys.stdout, "reconfigure", None):
         # What an encoding lacks is no reason to lose the work: stderr does the same.
-        sys.stdout.reconfigure(errors="backslashreplace")
+        reconfigure(errors="backslashreplace")
     mode = mode_of(args)
     if mode == "many":
         return predict_many.run(args)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -143,9 +144,10 @@ class Processes:
         return broadcast_object_list([value])[0]
 
     def say(self, message: str) -> None:
-        """Print to standard error, once for all processes."""
-        if self.is_main:
-            print(message, file=sys.stderr, flush=True)
+        """Print to standard error, once for all processes; a run goes on where nobody reads it any more."""
+        if self.is_main and sys.stderr is not None:
+            with contextlib.suppress(OSError):
+                print(message, file=sys.stderr, flush=True)
 
     def wait(self) -> None:
         """Wait until every process is here."""

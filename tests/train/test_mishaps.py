@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -98,6 +99,14 @@ def test_a_full_disk_later_loses_no_finished_epoch(data: Path, tmp_path: Path) -
     train_here(data, out, "--resume")
     expected, found = (load_file(folder / "model.safetensors") for folder in (whole, out))
     assert all(torch.equal(expected[key], found[key]) for key in expected)
+
+
+def test_a_run_whose_messages_nobody_reads_goes_on(data: Path, tmp_path: Path) -> None:
+    begun = subprocess.Popen(command(data, tmp_path / "run"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    begun.stdout.close()  # as `2>&1 | head -0` does
+    assert begun.wait(timeout=300) == 0
+    assert (tmp_path / "run" / "README.md").exists()
+    assert len(json.loads((tmp_path / "run" / "history.json").read_text())) == 4
 
 
 def test_a_loss_that_is_no_number_in_the_first_epoch(

@@ -1,0 +1,119 @@
+"""A command whose output or messages nobody reads any more does its work all the same, and says so by its code."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ferzoo.cli import list_names, predict
+from ferzoo.cli.main import main
+from ferzoo.cli.progress import ProgressLine
+from ferzoo.train.processes import Processes
+
+
+@contextlib.contextmanager
+def unread() -> Iterator[io.TextIOWrapper]:
+    """A pipe whose reader has gone, with the buffer that a real standard output has."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        # As Python opens its own: closing the stream leaves the descriptor.
+        yield io.TextIOWrapper(os.fdopen(writer, "wb", closefd=False))
+    finally:
+        os.close(writer)
+
+
+@pytest.fixture(params=["unread", "closed"])
+def gone(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A stream that cannot be written to: as `| head` and as `>&-` leave it."""
+    if request.param == "closed":
+        yield None
+        return
+    with unread() as stream:
+        yield stream
+
+
+def test_output_alone_is_lost_quietly(
+    gone: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdout", gone)
+    assert main(["list"]) == 0
+    assert sys.stdout is gone and capsys.readouterr().err == ""
+    assert gone is None or gone.closed  # Python flushes it at its end, and fails, where it is open
+
+
+def test_messages_end_nothing(gone: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def run(args: object) -> int:
+        progress = ProgressLine()
+        progress._next = 0.0
+        progress("counting", 1, 2)
+        print("a message", file=sys.stderr, flush=True)
+        print("the output")
+        return 0
+
+    monkeypatch.setattr(list_names, "run", run)
+    monkeypatch.setattr(sys, "stderr", gone)
+    assert main(["list"]) == 0
+    assert capsys.readouterr().out == "the output\n"
+    assert main(["train", "epoch=3"]) == 2
+
+
+@pytest.mark.parametrize(("options", "finished"), [([], False), (["--save", "drawn"], True)])
+def test_what_is_written_beside_the_output_is_whole(
+    options: list[str], finished: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def run(args: object) -> int:
+        for i in range(3):
+            print("a row", flush=True)
+            (tmp_path / f"{i}.png").touch()
+        return 1
+
+    monkeypatch.setattr(predict, "run", run)
+    with unread() as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert main(["predict", "a.jpg", *options]) == int(finished)
+    assert len(list(tmp_path.iterdir())) == 3 * finished
+
+
+def test_another_broken_pipe_is_no_reader_that_has_gone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(args: object) -> int:
+        with unread() as stream:
+            print("to a process", file=stream, flush=True)
+        return 0
+
+    monkeypatch.setattr(list_names, "run", run)
+    assert main(["list"]) == 2
+    assert capsys.readouterr().err == "ferzoo list: Broken pipe\n"
+
+
+def test_a_run_s_messages_end_no_run(gone: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    processes = Processes("cpu")
+    monkeypatch.setattr(sys, "stderr", gone)
+    processes.say("epoch 1/2")
+    assert capsys.readouterr().out == ""
+
+
+def test_the_encoding_of_a_pipe_that_files_go_beside_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(args: object) -> int:
+        from ferzoo.cli.table import print_json
+
+        print_json({"name": "Ä"})
+        return 0
+
+    monkeypatch.setattr(list_names, "run", run)
+    monkeypatch.setattr(predict, "run", run)
+    for arguments in (["list"], ["predict", "a.jpg", "--save", "drawn"]):
+        out = io.BytesIO()
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, encoding="ascii"))
+        assert main(arguments) == 0
+        assert json.loads(out.getvalue()) == {"name": "Ä"} and b"\\u00c4" in out.getvalue()
