@@ -40,6 +40,8 @@ class FerModel(Intermediates):
     native_pool = "avg"
     #: By how much the last map is smaller than the input.
     map_reduction = 16
+    #: Whether the rest of a side that it does not divide is cut off; else the map is one larger.
+    map_is_cut = False
     #: Pictures of one face that the network also takes, (N, num_regions, in_chans, H, W); 0 for none.
     num_regions = 0
     loss_only_parameters: tuple[str, ...] = ()
@@ -89,8 +91,7 @@ class FerModel(Intermediates):
                 raise InputSizeError(f"img_size must be {MIN_SIZE} px or more a side, got {height}x{width}.")
             if fixed_size:
                 self.img_size = (height, width)
-                reduction = self.map_reduction
-                self.map_size = (-(-height // reduction), -(-width // reduction))
+                self.map_size = self.map_size_at(height, width)
         self._dd: dict[str, Any] = {"device": device, "dtype": dtype}
         self.feature_info: list[dict[str, Any]] = []
         self.stem: nn.Module = nn.Identity()
@@ -102,6 +103,12 @@ class FerModel(Intermediates):
         self._check_head(num_classes, global_pool)
         self.num_classes = int(num_classes)
         self.global_pool = self.native_pool if global_pool is None else global_pool
+
+    @classmethod
+    def map_size_at(cls, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the last map, timm's `pool_size`, of an input of this height and width in pixels."""
+        rest = 0 if cls.map_is_cut else cls.map_reduction - 1
+        return (height + rest) // cls.map_reduction, (width + rest) // cls.map_reduction
 
     def _check_head(self, num_classes: int, global_pool: str | None) -> None:
         whole("num_classes", num_classes, 0)

@@ -252,8 +252,8 @@ def _cfg_as_built(cfg: dict[str, Any], model: nn.Module) -> dict[str, Any]:
     channels = getattr(model, "in_chans", None) or channels
     size = getattr(model, "img_size", None) or size
     out = {**cfg, "input_size": (channels, *size)}
-    if reduction := getattr(model, "map_reduction", None):
-        out["pool_size"] = tuple(-(-side // reduction) for side in size)
+    if find := getattr(model, "map_size_at", None):
+        out["pool_size"] = find(*size)
     out |= {key: tuple(for_channels(cfg[key], channels)) for key in ("mean", "std")}
     classes = getattr(model, "num_classes", None)
     if classes and classes != len(out.get("label_names") or ()):

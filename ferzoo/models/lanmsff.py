@@ -81,6 +81,8 @@ class LANMSFF(FerModel):
         dtype: Type of the parameters.
     """
 
+    map_is_cut = True
+
     def __init__(
         self,
         num_classes: int = 8,

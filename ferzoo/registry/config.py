@@ -16,6 +16,7 @@ __all__ = [
     "BUILDERS",
     "CFG_DEFAULTS",
     "HOW",
+    "SAID",
     "SOURCES",
     "FolderConfig",
     "center_margin",
@@ -39,6 +40,8 @@ CFG_DEFAULTS: dict[str, Any] = {"interpolation": "bicubic", "crop_pct": 1.0}
 SOURCES = ("source", "hf_hub_id", "state_dict", "file", "url")
 #: And how they are read.
 HOW = ("hf_hub_filename", "custom_load")
+#: And what is said of one set of weights, and is not true of others of the same network.
+SAID = ("license", "description", "notes", "label_names", "label_descriptions")
 #: Arguments of timm's factory and builder, which are none of a network: a config.json has no say in them.
 BUILDERS = frozenset(
     (

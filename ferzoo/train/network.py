@@ -9,7 +9,7 @@ import torch
 
 from ..errors import CheckpointError, FerzooError, RecipeError, first_line
 from ..models.build import CLASSIFIER
-from ..registry.config import BUILDERS, classifier_prefixes, for_channels
+from ..registry.config import BUILDERS, HOW, SAID, SOURCES, classifier_prefixes, for_channels
 from ..registry.factory import create_model
 from ..registry.load import load_model
 from .bfloat16 import is_native
@@ -22,6 +22,11 @@ __all__ = ["build_network", "cfg_to_come", "try_sizes"]
 
 #: What `FerModel` calls the part between its last map and the classifier.
 HEAD = ("pool.",)
+#: Fields of timm's cfg that are of other weights: where they are, what is said of them, how they are tested. Nobody has
+#: stated the licence of a run's weights, also where it began from weights that have one: the recipe names these.
+_OTHERS = frozenset(
+    (*SOURCES, *HOW, *SAID, "tag", "test_input_size", "test_crop_pct", "test_pool_size", "label_offset")
+)
 
 
 def build_network(recipe: Recipe, num_classes: int) -> Any:
@@ -119,9 +124,12 @@ def _start_from(recipe: Recipe, model: Any) -> None:
 def cfg_to_come(recipe: Recipe, model: Any, class_names: tuple[str, ...]) -> dict[str, Any]:
     """The cfg of the weights to come: this network at the recipe's last size and the data's classes."""
     cfg = model.pretrained_cfg
-    base = {k: v for k, v in cfg.items() if k not in ("file", "hf_hub_id", "url", "tag")}
+    base = {key: value for key, value in cfg.items() if key not in _OTHERS}
     channels, size = getattr(model, "in_chans", None) or _channels(recipe, cfg), recipe.final_size
     base |= {key: tuple(for_channels(base[key], channels)) for key in ("mean", "std") if base.get(key)}
+    if base.get("pool_size") and (size, size) != tuple(cfg["input_size"][1:]):
+        find = getattr(model, "map_size_at", None)  # which timm's networks lack
+        base["pool_size"] = find(size, size) if find else None
     names = {"num_classes": len(class_names), "label_names": class_names}
     return {**base, "input_size": (channels, size, size), **names}
 

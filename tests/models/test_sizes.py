@@ -68,6 +68,14 @@ def test_a_fresh_network_has_its_paper_s_size_and_a_tagged_one_that_of_its_weigh
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("name", ferzoo.list_models())
+def test_pool_size_is_that_of_the_last_map(name: str) -> None:
+    overlay = {"input_size": (1, 40, 72)}
+    model = ferzoo.create_model(name, in_chans=1, img_size=(40, 72), pretrained_cfg_overlay=overlay).eval()
+    assert model.pretrained_cfg["pool_size"] == model.forward_features(torch.zeros(1, 1, 40, 72)).shape[2:]
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("name", FIXED)
 @pytest.mark.parametrize("size", [32, (49, 80)], ids=str)
 def test_others_are_built_for_a_size(name: str, size: int | tuple[int, int]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
 from noise import faces, small_recipe
 from PIL import Image
@@ -18,9 +19,10 @@ from ferzoo.cli.main import main
 from ferzoo.data.faces import Faces
 from ferzoo.errors import CheckpointError, DataError, RecipeError
 from ferzoo.labels import FERPLUS
+from ferzoo.registry.load import load_model
 from ferzoo.train.crossval import cross_validate
 from ferzoo.train.loop import Run, train
-from ferzoo.train.network import build_network
+from ferzoo.train.network import build_network, cfg_to_come
 from ferzoo.train.recipe import Recipe
 from ferzoo.train.teacher import Teacher
 
@@ -78,6 +80,32 @@ def test_one_channel(model: str, tmp_path: Path, splits: dict[str, Faces]) -> No
     assert cfg["input_size"] == [1, 32, 32] and len(cfg["mean"]) == len(cfg["std"]) == 1
     metrics = json.loads((out / "metrics.json").read_text())
     assert ferzoo.evaluate(out, splits["validation"])["accuracy"] == metrics["accuracy"]
+
+
+@pytest.mark.parametrize("init", ["", "lanmsff.ferplus"])
+def test_a_run_s_cfg_says_nothing_of_other_weights(init: str, tmp_path: Path, splits: dict[str, Faces]) -> None:
+    out = train(recipe(tmp_path, model="lanmsff", sizes={0: 40}, init=init), faces=splits)
+    written = json.loads((out / "config.json").read_text())["pretrained_cfg"]
+    loaded = (load_model(out), timm.create_model(f"local-dir:{out}", pretrained=True))
+    for cfg in (written, *(model.pretrained_cfg for model in loaded)):
+        said = {key: cfg.get(key) for key in ("license", "description", "notes", "tag", "url", "hf_hub_id")}
+        assert not any(said.values())
+        assert "arXiv:2403.14318" in cfg["paper_ids"]  # of the network
+        assert list(cfg["pool_size"]) == [2, 2]
+    assert "Nobody stated a licence for these weights" in (out / "README.md").read_text()
+
+
+@pytest.mark.parametrize(("size", "pool_size"), [(160, (5, 5)), (32, None)])
+def test_what_timm_says_of_its_weights_and_their_size_is_left_out(size: int, pool_size: tuple[int, int] | None) -> None:
+    model: Any = timm.create_model("test_resnet")
+    model.pretrained_cfg |= {
+        "license": "mit",
+        "notes": ("theirs",),
+        "test_input_size": (3, 288, 288),
+        "label_offset": 1,
+    }
+    cfg = cfg_to_come(recipe(sizes={0: size}), model, ("a", "b"))
+    assert cfg["pool_size"] == pool_size and not {"license", "notes", "test_input_size", "label_offset"} & set(cfg)
 
 
 def test_weights_without_a_state_are_not_overwritten(tmp_path: Path, splits: dict[str, Faces]) -> None:
