@@ -93,7 +93,7 @@ def calibration_metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[s
     own = np.maximum(probabilities[np.arange(len(labels)), labels].astype(np.float64), 1e-12)
     return {
         "calibration_error": round(100 * expected_calibration_error(labels, probabilities), 2),
-        "nll": round(float(-np.log(own).mean()), 4),
+        "nll": round(float(-np.log(own).mean()), 4) + 0.0,  # no -0.0
     }
 
 

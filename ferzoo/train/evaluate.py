@@ -130,8 +130,8 @@ def evaluate(
         percent. The figures of `unseen` and `agreed` are None where these have no rows.
 
     Raises:
-        DataError: If the data cannot be read, is empty, or shares no class with the network; as `read_measured` where
-            `dataset` is None.
+        DataError: If the data cannot be read, is empty, or shares fewer than two classes with the network; as
+            `read_measured` where `dataset` is None.
         UnknownNameError: If there is no such network, data set or split; names the nearest.
         CheckpointError: If the weights cannot be loaded, or outputs and label names differ.
         FerzooError: If the device cannot be used.

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..errors import CheckpointError, FerzooError, RecipeError, first_line
+from ..errors import CheckpointError, DataError, FerzooError, RecipeError, first_line
 from ..models.build import CLASSIFIER
 from ..registry.config import BUILDERS, HOW, SAID, SOURCES, classifier_prefixes, for_channels
 from ..registry.factory import create_model
@@ -34,7 +34,10 @@ def build_network(recipe: Recipe, num_classes: int) -> Any:
 
     Raises:
         RecipeError: If it does not take the recipe's arguments, or `init` is another architecture.
+        DataError: If there are fewer than two classes.
     """
+    if num_classes < 2:
+        raise DataError(f"{recipe.data} has one class alone, and a network learns to tell two or more apart.")
     given = recipe.model_kwargs
     # A run's folder says with which arguments its network is built again: timm's own are none of them.
     if taken := sorted(BUILDERS & set(given)):

@@ -48,7 +48,7 @@ def share_classes(faces: Faces, label_names: Sequence[str]) -> SharedClasses:
         label_names: The network's classes in the order of its outputs.
 
     Raises:
-        DataError: If there are no faces, no class is shared, or no row has a shared one.
+        DataError: If there are no faces, fewer than two classes are shared, or no row has a shared one.
     """
     if not len(faces):
         raise DataError("There are no faces to measure on: the split is empty.")
@@ -64,6 +64,12 @@ def share_classes(faces: Faces, label_names: Sequence[str]) -> SharedClasses:
         raise DataError(
             f"All {len(faces)} rows are of classes that the network lacks ({', '.join(left_out)}); it has "
             f"{', '.join(label_names)}."
+        )
+    if len(columns) < 2:
+        raise DataError(
+            f"Of the network's classes the data has {label_names[columns[0]]} alone, and one class cannot be told from "
+            f"others: every figure would be perfect. The data has {', '.join(faces.class_names)}; the network has "
+            f"{', '.join(label_names)}. Give the data's classes the network's names where they mean the same."
         )
     return SharedClasses(
         tuple(label_names[column] for column in columns),

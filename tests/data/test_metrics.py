@@ -120,6 +120,7 @@ def test_calibration_error_against_a_loop(seed: int) -> None:
 
 
 def test_a_probability_of_zero_is_finite() -> None:
+    assert str(calibration_metrics(np.array([0]), two(1.0))["nll"]) == "0.0"
     assert calibration_metrics(np.array([1]), two(1.0))["nll"] == pytest.approx(-math.log(1e-12), abs=1e-4)
 
 

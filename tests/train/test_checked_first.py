@@ -66,6 +66,12 @@ def test_settings(changes: dict[str, Any], message: str, splits: dict[str, Faces
         Run(recipe(**changes), splits)
 
 
+def test_one_class_is_none_to_learn(splits: dict[str, Faces]) -> None:
+    one = {name: Faces(each.images, each.targets[:, :1], each.labels * 0, FERPLUS[:1]) for name, each in splits.items()}
+    with pytest.raises(DataError, match="has one class alone"):
+        Run(recipe(), one)
+
+
 def test_a_trial_of_the_sizes_changes_nothing(splits: dict[str, Faces]) -> None:
     run = Run(recipe(sizes={0: 32}), splits)
     assert run.model.training
@@ -219,11 +225,11 @@ def test_other_data_than_the_run_s_is_read_by_its_own_names(tree: Path, tmp_path
     )
     assert ferzoo.evaluate(out, tree)["classes"] == ["sad", "happy", "angry"]
     for split in ("train", "validation"):
-        for name in ("contempt", "happiness"):
+        for name in ("anger", "contempt", "happiness"):
             (tmp_path / split / name).mkdir(parents=True)
             (tmp_path / split / name / "0.png").write_bytes((tree / "train" / "happy" / "1.png").read_bytes())
     found = ferzoo.evaluate(out, tmp_path)
-    assert found["classes_left_out"] == {"contempt": 1} and found["rows"] == 1 and found["unseen"]["rows"] == 0
+    assert found["classes_left_out"] == {"contempt": 1} and found["rows"] == 2 and found["unseen"]["rows"] == 0
 
 
 def test_a_network_of_timm_s_starts_from_one_with_other_classes(tmp_path: Path, splits: dict[str, Faces]) -> None:

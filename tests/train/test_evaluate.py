@@ -115,9 +115,26 @@ def test_seven_classes_on_eight() -> None:
 
 
 def test_two_names_of_one_expression_are_merged() -> None:
-    shared = share_classes(pictures([0, 0, 0], [0, 1, 2], ("joy", "happy", "shrug")), ("sad", "happiness"))
-    assert (shared.names, shared.columns.tolist(), shared.labels.tolist()) == (("happiness",), [1], [0, 0])
-    assert (shared.left_out, shared.outputs_left_out, shared.skipped) == ({"shrug": 1}, ("sad",), 1)
+    data = pictures([0, 0, 0, 0], [0, 1, 2, 3], ("joy", "happy", "shrug", "sad"))
+    shared = share_classes(data, ("fear", "sadness", "happiness"))
+    assert (shared.names, shared.columns.tolist()) == (("sadness", "happiness"), [1, 2])
+    assert shared.labels.tolist() == [1, 1, 0]
+    assert (shared.left_out, shared.outputs_left_out, shared.skipped) == ({"shrug": 1}, ("fear",), 1)
+
+
+@pytest.mark.parametrize(
+    ("classes", "own"),
+    [
+        (("joy", "grief"), FERPLUS),
+        (("joy", "happy"), FERPLUS),
+        (("joy",), FERPLUS),
+        (("joy", "sad"), ("happiness",)),
+    ],
+)
+def test_one_shared_class_is_none_to_measure(classes: tuple[str, ...], own: tuple[str, ...]) -> None:
+    data = pictures([0] * len(classes), list(range(len(classes))), classes)
+    with pytest.raises(DataError, match=f"the data has happiness alone.*The data has {', '.join(classes)}; the netw"):
+        evaluate(Brightness(own), data)
 
 
 def test_colour_is_kept_where_the_weights_were_trained_with_it() -> None:
