@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from ..errors import CheckpointError, CheckpointWarning
+from ..errors import CheckpointError, CheckpointWarning, first_line
 from ..registry.factory import create_model
 from ..weights.files import write_tensors
 
@@ -43,7 +43,7 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
         try:
             content: Any = load_file(path)
         except Exception as error:  # the format's own error type is not public
-            raise CheckpointError(f"{path} is no valid safetensors file: {error}") from error
+            raise CheckpointError(f"{path} is no valid safetensors file{_instead(path) or f': {error}'}.") from error
     else:
         content = _unpickle(path)
     for key in _WRAPPERS:
@@ -74,9 +74,26 @@ def _unpickle(path: Path) -> Any:
                 "`x = torch.load(PATH, weights_only=False)`, then `torch.save(x.state_dict(), NEW_PATH)`, or where x "
                 "is a dict, `torch.save(x[KEY], NEW_PATH)` with the key of its state dict; and convert NEW_PATH."
             ) from error
-        raise CheckpointError(f"{path} is damaged or no PyTorch file: {text.splitlines()[0]}") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} is damaged or no PyTorch file: {error}") from error
+        # What torch says here is how to load it without looking.
+        raise CheckpointError(f"{path} is damaged or no PyTorch file{_instead(path)}.") from error
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except Exception as error:  # torch raises many kinds for a damaged file, those of its own with a reason
+        why = _instead(path) or (f": {first_line(error).rstrip('.')}" if isinstance(error, RuntimeError) else "")
+        raise CheckpointError(f"{path} is damaged or no PyTorch file{why}.") from error
+
+
+def _instead(path: Path) -> str:
+    """What a file is that downloads leave in the place of weights, after a colon; nothing where it is none."""
+    with path.open("rb") as file:
+        start = file.read(200).lstrip()
+    if not start:
+        return ": it is empty"
+    if start.startswith(b"version https://git-lfs"):
+        return ": it is Git LFS's pointer to the weights, which `git lfs pull` fetches"
+    if start.startswith(b"<"):
+        return ": it is a web page, which a browser shows in the place of a download"
+    return ""
 
 
 def _filter(network: nn.Module) -> Callable[[dict[str, torch.Tensor], nn.Module], dict[str, torch.Tensor]]:

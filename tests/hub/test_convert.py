@@ -84,6 +84,28 @@ def test_damaged_files(content: bytes, tmp_path: Path) -> None:
         read_state_dict(tmp_path / "in.pth")
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", ": it is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 12\n", ": it is Git LFS's pointer"),
+        (b"\n<!DOCTYPE html><html></html>", ": it is a web page"),
+        (b"not a checkpoint at all", r"\.$"),
+        (b"abc", r"\.$"),
+        (b"\x80\x02X", r"\.$"),
+    ],
+)
+def test_what_a_file_without_weights_is(content: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / "in.pth").write_bytes(content)
+    with pytest.raises(CheckpointError, match=f"in.pth is damaged or no PyTorch file{said}") as caught:
+        read_state_dict(tmp_path / "in.pth")
+    assert "weights_only" not in str(caught.value)
+    if said.startswith(":"):
+        (tmp_path / "in.pth").rename(tmp_path / "in.safetensors")
+        with pytest.raises(CheckpointError, match=f"in.safetensors is no valid safetensors file{said}"):
+            read_state_dict(tmp_path / "in.safetensors")
+
+
 @pytest.mark.parametrize("content", [{}, {"epoch": 3}, [torch.zeros(1)], {"state_dict": {"w": 3}}])
 def test_files_without_tensors(content: object, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "in.pth")
