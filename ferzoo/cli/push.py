@@ -63,6 +63,10 @@ def run(args: argparse.Namespace) -> int:
             print(f"Nothing was sent. {result.url} holds {', '.join(result.files)}.", file=sys.stderr)
         return 0
     print_table([{"name": r.name, "load it with": f"hf-hub:{r.repo_id}@{r.revision}", "see": r.url} for r in done])
+    for result in done:
+        if result.unchanged:
+            asked = ", and no pull request was opened" if args.pr else ""
+            print(f"{result.repo_id} holds all of it already: nothing was committed{asked}.", file=sys.stderr)
     return 0
 
 

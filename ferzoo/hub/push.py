@@ -38,6 +38,8 @@ class Pushed:
         revision: What to load it by: the commit, or the reference of the pull request.
         url: The commit or pull request on the Hub, or the folder of a dry run.
         files: Names and sha256 of the files.
+        unchanged: The repository held all of it already: nothing was committed, and no pull request was opened. The
+            commit is the one that was there.
     """
 
     repo_id: str
@@ -47,6 +49,7 @@ class Pushed:
     revision: str
     url: str
     files: dict[str, str]
+    unchanged: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, for JSON."""
@@ -130,7 +133,7 @@ def push_to_hub(
             return Pushed(repo_id, facts.name, dtype, "", "", str(folder), written.files)
         with refusals(repo_id):
             sent = _send(written, facts, repo_id, private, revision, create_pr, commit_message, token, overwrite)
-        return Pushed(repo_id, facts.name, dtype, *sent, written.files)
+        return Pushed(repo_id, facts.name, dtype, *sent[:3], written.files, sent[3])
 
 
 def _dtype_of(file: Path) -> str:
@@ -152,8 +155,8 @@ def _send(
     commit_message: str,
     token: str | None,
     overwrite: bool | Callable[[str], bool],
-) -> tuple[str, str, str]:
-    """Commit, and fetch again; returns the commit, what to load it by and its address."""
+) -> tuple[str, str, str, bool]:
+    """Commit, and fetch again; returns the commit, what to load it by, its address, and whether all was there."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
     from .. import __version__
@@ -187,7 +190,7 @@ def _send(
         _read_back(written, f"{repo_id}@{at}", token)
     except CheckpointError as error:
         raise CheckpointError(f"The commit was made, see {url}, but is not proven: {error}") from error
-    return commit.oid, at, str(url)
+    return commit.oid, at, str(url), commit.oid == parent  # the client makes no empty commit
 
 
 def _read_back(written: Published, name: str, token: str | None) -> None:

@@ -199,6 +199,20 @@ def test_the_command_says_how_to_load_it(hub: Hub, capsys: pytest.CaptureFixture
     assert f"hf-hub:{REPO}@{result['commit']}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("more", [(), ("--pr",)])
+def test_a_push_that_changes_nothing_says_so(
+    hub: Hub, more: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for unchanged in (False, True):
+        assert main(["push", "lanmsff", REPO, *more[: len(more) * unchanged]]) == 0
+        shown = capsys.readouterr()
+        assert f"hf-hub:{REPO}@{hub.commits(REPO)[0].sha}" in shown.out
+        assert ("nothing was committed" in shown.err) is unchanged
+    assert ("no pull request was opened" in shown.err) is bool(more)
+    assert push_to_hub("lanmsff", REPO, create_pr=bool(more)).unchanged
+    assert not push_to_hub("lanmsff", REPO, dtype="float32", create_pr=bool(more)).unchanged
+
+
 def test_the_command_asks_before_it_writes_over(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
