@@ -42,7 +42,7 @@ INTERNAL = {
     "preprocessing scoring_job scoring_journal scoring_parts scoring_pipeline scoring_rate "
     "scoring_rows scoring_sources scoring_tables scoring_types scoring_webdataset video_output",
     "registry": "bounds channels config factory.find_registered local lookup register.registered "
-    "register.registered_name",
+    "register.registered_name sources",
     "testing": "blocks built_by contract graphs intermediates losses models report robustness subject training",
     "train": "Recipe TrainPackage ablation batches bfloat16 convergence evaluate.on_device folds fused.bits "
     "fused.dense fused.depthwise fused.functions fused.layers fused.loops fused.maps fused.mixconv loss_cost memory "

@@ -191,6 +191,10 @@ def build_model(
         filter_fn: The module's `checkpoint_filter_fn`.
         maps: Entries of its `feature_info`, all of which `features_only` gives unless told.
         **kwargs: What the entrypoint was given.
+
+    Raises:
+        OptionError: If `features_only` is to have a `feature_cls` that calls layers in turn.
+        CheckpointError: If weights are wanted that cannot be found, do not fit, or may be pickles.
     """
     if kwargs.get("features_only") and kwargs.get("feature_cls") in ("list", "dict"):
         # timm's networks of this kind call top-level layers in turn, which forward of most networks here is not.
