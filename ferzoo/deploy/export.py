@@ -133,8 +133,13 @@ def export(
         if not isinstance(size, Integral) or isinstance(size, bool) or not 1 <= size <= MOST_PIXELS:
             raise FerzooError(f"size is height and width in pixels, 1 to {MOST_PIXELS:,}; got {size!r:.60}.")
         cfg["input_size"] = (cfg["input_size"][0], int(size), int(size))
-    if cfg["input_size"][0] not in (1, 3):  # no picture is an input then
+    if (channels := cfg["input_size"][0]) not in (1, 3):  # no picture is an input then
         pictures = []
+        if calibration is not None:
+            raise FerzooError(
+                f"int8 is calibrated on faces, which have 1 or 3 channels; the network takes {channels}. Export it "
+                "without int8."
+            )
     facts = _facts(network, cfg, preprocess, softmax)
     options = (cfg, facts["ferzoo"]["grayscale"], preprocess, softmax)
     eager = Whole(copy.deepcopy(network).cpu().float(), *options).eval()

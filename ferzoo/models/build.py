@@ -21,6 +21,7 @@ from ..registry.sources import checkpoint, hub_id, local_dir, refuse_source
 from ..weights.configs import checkpoints
 from ..weights.resolve import default_tag, resolve
 from ..weights.safe import refuse_pickled_sources
+from .base import FerModel
 
 __all__ = ["build_model", "convert_state_dict", "default_cfgs_for", "rename"]
 
@@ -196,11 +197,13 @@ def build_model(
         OptionError: If `features_only` is to have a `feature_cls` that calls layers in turn.
         CheckpointError: If weights are wanted that cannot be found, do not fit, or may be pickles.
     """
-    if kwargs.get("features_only") and kwargs.get("feature_cls") in ("list", "dict"):
-        # timm's networks of this kind call top-level layers in turn, which forward of most networks here is not.
+    # timm's networks of this kind call top-level layers in turn, which no `forward` of a FerModel does.
+    kind = getattr(kwargs.get("feature_cls"), "__name__", kwargs.get("feature_cls"))
+    in_turn = str(kind).lower() in ("list", "dict", "featurelistnet", "featuredictnet")
+    if kwargs.get("features_only") and in_turn and issubclass(cls, FerModel):
         raise OptionError(
-            f"feature_cls={kwargs['feature_cls']!r} does not fit {variant}, whose forward is more than its layers in "
-            "turn. Leave it out, or take 'getter', 'hook' or 'fx'."
+            f"feature_cls={kind!r} does not fit {variant}, whose forward is more than its layers in turn. Leave it "
+            "out, or take 'getter', 'hook' or 'fx'."
         )
     folder = local_dir(kwargs.get("pretrained_cfg"))
     given = {key: value for key, value in kwargs.items() if not folder or key != "pretrained_cfg"}
@@ -256,8 +259,10 @@ def _cfg_as_built(cfg: dict[str, Any], model: nn.Module) -> dict[str, Any]:
     channels = getattr(model, "in_chans", None) or channels
     size = getattr(model, "img_size", None) or size
     out = {**cfg, "input_size": (channels, *size)}
-    if find := getattr(model, "map_size_at", None):
-        out["pool_size"] = find(*size)
+    if isinstance(model, FerModel):
+        out["pool_size"] = model.map_size_at(*size)
+    elif reduction := getattr(model, "map_reduction", None):
+        out["pool_size"] = tuple(-(-side // reduction) for side in size)
     out |= {key: tuple(for_channels(cfg[key], channels)) for key in ("mean", "std")}
     classes = getattr(model, "num_classes", None)
     if classes and classes != len(out.get("label_names") or ()):

@@ -40,8 +40,9 @@ class Explanation:
         grid: Height and width of that map, before it is enlarged.
         low: The map's lowest value before it is enlarged, which `heat` has as 0; 0 for Grad-CAM.
         high: The map's highest value before it is enlarged, which `heat` has as 1.
-        heat: Map (H, W) in [0, 1], float32, at the size of the network's input; all 0 where the map is flat. Enlarging
-            takes means between neighbours, so that 0 and 1 may be approached only.
+        heat: Map (H, W) in [0, 1], float32, at the size of the network's input; for an attention block all 0
+            where the map is flat, for Grad-CAM where it is 0. Enlarging takes means between neighbours, so that 0 and 1
+            may be approached only.
         picture: What the network was given of the photograph, before it was scaled, (h, w, 3) uint8; `heat` covers it.
     """
 
@@ -72,16 +73,17 @@ def explain_methods(model: nn.Module) -> list[str]:
 
 
 def refuse_exported(model: Any) -> None:
-    """Refuse a file that `ferzoo.export` wrote, given as a path or already open.
+    """Refuse a file that `ferzoo.export` wrote, given as a path or already open, and TorchScript.
 
     Raises:
         FerzooError: If the network is such a file.
     """
     inner = getattr(model.network, "model", None) if isinstance(model, Predictor) else model
-    if is_exported(inner) or inner is None or isinstance(inner, OnnxModule):
+    if is_exported(inner) or inner is None or isinstance(inner, OnnxModule | torch.jit.ScriptModule):
+        what = "TorchScript" if isinstance(inner, torch.jit.ScriptModule) else "An exported file"
         raise FerzooError(
-            "An exported file has neither gradients nor layers to look into: give the network that it was made of, by "
-            "its name or its checkpoint folder."
+            f"{what} has neither gradients nor layers to look into: give the network that it was made of, by its name "
+            "or its checkpoint folder."
         )
 
 
@@ -133,6 +135,8 @@ def explain(
     rgb = to_rgb(image)
     found = predictor.find(rgb)
     out: list[Explanation] = []
+    if not found:
+        return out
     predictor = copy.copy(predictor)
     predictor.network = network.private()
     with with_gradients(), network.limited(predictor.threads):

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from ..errors import FerzooError, UnknownNameError, first_line
 
@@ -35,24 +36,32 @@ def chosen(layers: Mapping[str, nn.Module], pattern: str, model: nn.Module) -> d
     raise UnknownNameError("layer", pattern, known, f"{type(model).__name__} has {some}.")
 
 
+class _Shared(TorchFunctionMode):
+    """Within it, what copies a tensor gets the tensor itself."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return args[0] if func is torch.Tensor.__deepcopy__ else func(*args, **(kwargs or {}))
+
+
 def private(model: nn.Module) -> nn.Module:
-    """A network of the same tensors in evaluation mode, whose modes and hooks are no other thread's.
+    """A network of the same tensors in evaluation mode, whose modes are no other thread's, nor are hooks put on it.
 
     Args:
-        model: The network; it is left as it is. In evaluation mode no forward pass writes to its tensors.
+        model: The network; it is left as it is, and the hooks that it has are called for the copy, too. In evaluation
+            mode no forward pass writes to its tensors.
 
     Raises:
         FerzooError: If its modules cannot be copied.
     """
-    tensors = [*model.parameters(), *model.buffers()]
-    # Those that are neither, too: what an old weight_norm has worked out cannot be copied.
-    tensors += [value for module in model.modules() for value in vars(module).values() if torch.is_tensor(value)]
+    tables = (value for module in model.modules() for key, value in vars(module).items() if key.endswith("_hooks"))
+    hooks = (hook for table in tables if isinstance(table, Mapping) for hook in table.values())
     try:
-        return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors}).eval()
+        with _Shared():  # which torch does not ask of parameters
+            return copy.deepcopy(model, {id(each): each for each in (*model.parameters(), *hooks)}).eval()
     except Exception as error:  # somebody else's module may hold anything
         raise FerzooError(
             f"{type(model).__name__} cannot be copied, as is done to look into it: {first_line(error)}. Take what "
-            "cannot be copied out of the network, and out of its hooks."
+            "cannot be copied out of the network."
         ) from error
 
 

@@ -54,6 +54,8 @@ class _Tar(tarfile.TarFile):
 
     def forward(self) -> Iterator[tarfile.TarInfo]:
         """The members, none of which is remembered: that would grow with the file."""
+        if self.firstmember is None:  # type: ignore[attr-defined]  # empty: Python 3.10 seeks to before its beginning
+            return
         while (member := self.next()) is not None:
             self.members.clear()  # type: ignore[attr-defined]
             yield member

@@ -11,8 +11,9 @@ from .config import for_channels
 
 __all__ = ["cfg_of_input", "channels_of", "with_channels"]
 
-#: A first convolution with more inputs may be one that takes a block of pixels apart.
-_MOST_CHANNELS = 4
+#: What timm's cfg says of networks with other channels, too, and the most that these have: a first convolution with
+#: more inputs may be one that takes a block of pixels apart.
+_USUAL, _MOST_CHANNELS = 3, 4
 
 
 def channels_of(model: nn.Module, cfg: Mapping[str, Any], args: Mapping[str, Any] | None = None) -> int:
@@ -29,8 +30,8 @@ def channels_of(model: nn.Module, cfg: Mapping[str, Any], args: Mapping[str, Any
     first = cfg.get("first_conv")
     first = first[0] if isinstance(first, list | tuple) and first else first
     convolution = dict(model.named_modules()).get(first) if isinstance(first, str) else None
-    found = getattr(convolution, "in_channels", None)
-    return found if isinstance(found, int) and found <= _MOST_CHANNELS else int(cfg["input_size"][0])
+    found, written = getattr(convolution, "in_channels", None), int(cfg["input_size"][0])
+    return found if written == _USUAL and isinstance(found, int) and found <= _MOST_CHANNELS else written
 
 
 def with_channels(cfg: Mapping[str, Any], channels: int) -> dict[str, Any]:

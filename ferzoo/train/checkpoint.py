@@ -21,7 +21,7 @@ __all__ = [
     "check_free",
     "check_resumable",
     "clear_unfinished",
-    "digest",
+    "digests",
     "load_state",
     "other_keys",
     "save_state",
@@ -84,17 +84,20 @@ def load_state(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} is damaged: delete {path.parent}, or choose another out=. {error}") from error
 
 
-def digest(faces: Faces) -> str:
-    """A digest of the rows' labels and targets, in their order, and of the images of at most `LOOKED_AT` of them.
+def digests(faces: Faces) -> dict[str, str]:
+    """Digests of the ``"rows"``, labels and targets in their order, and of the ``"images"`` of `LOOKED_AT` of them.
 
-    It is the same whether the images lie in memory or not.
+    They are the same whether the images lie in memory or not.
 
     Raises:
         DataError: If one of these images is missing or damaged.
     """
     looked_at = np.unique(np.linspace(0, len(faces) - 1, min(LOOKED_AT, len(faces))).astype(int))
-    images = faces.take(looked_at).digests()
-    return hashlib.sha256(faces.labels.tobytes() + faces.targets.tobytes() + b"".join(images)).hexdigest()
+    parts = {
+        "rows": faces.labels.tobytes() + faces.targets.tobytes(),
+        "images": b"".join(faces.take(looked_at).digests()),
+    }
+    return {name: hashlib.sha256(part).hexdigest() for name, part in parts.items()}
 
 
 def other_keys(recipe: Recipe, before: Mapping[str, Any], free: Sequence[str] = WHERE) -> list[str]:
@@ -141,7 +144,7 @@ def _is_of(path: Path, recipe: Recipe) -> bool:
         return False
 
 
-def check_resumable(path: Path, state: dict[str, Any], recipe: Recipe, processes: int, rows: str) -> str:
+def check_resumable(path: Path, state: dict[str, Any], recipe: Recipe, processes: int, rows: Mapping[str, str]) -> str:
     """Check that a run which goes on from a state ends where it would have ended.
 
     Args:
@@ -149,7 +152,7 @@ def check_resumable(path: Path, state: dict[str, Any], recipe: Recipe, processes
         state: What it holds.
         recipe: The recipe to go on with.
         processes: How many there are.
-        rows: `digest` of the training rows as they were read.
+        rows: `digests` of the training rows as they were read.
 
     Returns:
         What a change that is allowed does to the rest of the run; empty where there is none.
@@ -168,12 +171,12 @@ def check_resumable(path: Path, state: dict[str, Any], recipe: Recipe, processes
             f"{path} was started with {count} processes, not {processes}: it would not end in the same weights. Start "
             "as many."
         )
-    if state.get("faces", rows) != rows:
+    if any(state.get(name, now) != now for name, now in rows.items()):
         raise CheckpointError(
             f"{path} was started with other training rows, or in another order, than {recipe.data} holds: go on with "
             "the data of the start, or choose another out=."
         )
-    if (workers := state["recipe"].get("workers", 0)) != recipe.workers:
+    if (workers := state["recipe"].get("workers", 0)) != recipe.workers and state["epoch"] < recipe.epochs:
         return (
             f"workers was {workers} and is {recipe.workers}: each worker draws its own augmentations, so the rest of "
             "the run is another than the unbroken one would have been."

@@ -19,7 +19,7 @@ from .checkpoint import (
     check_free,
     check_resumable,
     clear_unfinished,
-    digest,
+    digests,
     load_state,
     save_state,
     write_checkpoint,
@@ -66,7 +66,7 @@ class Run:
         self.faces, self.validation = read_splits(recipe, faces)
         #: What the state remembers of the rows, to know them again; labels and targets of those trained on may change.
         with reworded(KEYS):
-            self.rows, self.measured_rows = digest(self.faces), digest(self.validation)
+            self.rows, self.measured_rows = digests(self.faces), digests(self.validation)
         #: Mask of the validation rows that are not trained on, which the first measurement finds.
         self.unseen: np.ndarray | None = None
         seed_epoch(recipe.seed, -1, self.processes.rank)
@@ -132,7 +132,7 @@ class Run:
             "objective": self.objective.state_dict(),
             "schedule": self.schedule.state_dict(),
             "processes": self.processes.count,
-            "faces": self.rows,
+            **self.rows,
             "epoch": self.epoch,
             "history": self.history,
         }

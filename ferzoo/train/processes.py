@@ -74,7 +74,12 @@ class Processes:
         if device == "cuda" and not torch.cuda.is_available():
             raise RecipeError("device='cuda' cannot be used: torch sees no GPU here. Take auto or cpu.")
         self._parallel = DistributedDataParallelKwargs()
-        started = int(os.environ.get("WORLD_SIZE", "1"))
+        text = os.environ.get("WORLD_SIZE") or "1"
+        if not text.isdecimal():
+            raise RecipeError(
+                f"WORLD_SIZE must be how many processes there are, got {text!r}: unset it, or use torchrun."
+            )
+        started = int(text)
         if started > 1 and "RANK" not in os.environ:
             raise RecipeError(f"WORLD_SIZE is {started}, and RANK is not set: start by torchrun, or unset WORLD_SIZE.")
         alone = started == 1

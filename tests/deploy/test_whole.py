@@ -50,6 +50,10 @@ def test_no_picture_is_the_input_of_four_channels(tmp_path: Path) -> None:
     model = timm.create_model("test_resnet", in_chans=4, num_classes=3)
     with pytest.raises(FerzooError, match="pictures have 1 or 3: export without preprocessing"):
         ferzoo.export(model, tmp_path / "p.pt", preprocess=True)
+    with pytest.raises(
+        FerzooError, match="int8 is calibrated on faces, which have 1 or 3 channels; the network takes 4"
+    ):
+        ferzoo.export(model, tmp_path / "p.onnx", int8=[Image.open(FACE)] * 16)
     done = ferzoo.export(model, tmp_path / "p.pt", size=32, faces=[Image.open(FACE)])
     assert done.faces == 0 and done.input == "faces (N, 4, 32, 32), float32" and done.relative < 1e-3
     x = torch.randn(2, 4, 32, 32)

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from timm.models import generate_default_cfgs
+from torch import nn
 
 import ferzoo
 from ferzoo.errors import CheckpointError, InputSizeError, OptionError
 from ferzoo.labels import FERPLUS
+from ferzoo.models.build import build_model
 
 NAMES = ferzoo.list_models()
 FIXED_SIZE = ("dacl", "ddamfn", "lfn", "lfnsb_concat", "mfn", "mobilefacenet")
@@ -78,3 +81,31 @@ def test_maps_come_in_every_way_that_fits(kind: str) -> None:
     expected, got = (small("lanmsff", pretrained=True, features_only=True, **k) for k in ({}, {"feature_cls": kind}))
     with torch.no_grad():
         assert all(torch.equal(a, b) for a, b in zip(expected(x), got(x), strict=True))
+
+
+class InTurn(nn.Module):
+    """A network of another package, whose layers run in turn."""
+
+    map_reduction = 4
+
+    def __init__(self, num_classes: int = 8, in_chans: int = 3, **_: Any) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(in_chans, 4, 3, 2, 1), nn.Conv2d(4, 8, 3, 2, 1)
+        self.num_classes, self.head = num_classes, nn.Linear(8, num_classes)
+        self.feature_info = [
+            {"num_chs": 4, "reduction": 2, "module": "first"},
+            {"num_chs": 8, "reduction": 4, "module": "second"},
+        ]
+
+
+default_cfgs = generate_default_cfgs({"in_turn": {"input_size": (3, 64, 64), "mean": (0.5,) * 3, "std": (0.5,) * 3}})
+
+
+def test_networks_of_others_keep_their_ways() -> None:
+    def build(**kwargs: Any) -> Any:
+        cfg = default_cfgs["in_turn"].default
+        return build_model(InTurn, "in_turn", False, lambda state, _: state, 2, pretrained_cfg=cfg, **kwargs)
+
+    assert build().pretrained_cfg["pool_size"] == (16, 16)
+    first, second = build(features_only=True, feature_cls="list")(torch.zeros(1, 3, 64, 64))
+    assert (first.shape, second.shape) == ((1, 4, 32, 32), (1, 8, 16, 16))

@@ -221,8 +221,8 @@ def test_two_threads_explain_with_one_predictor(
         if torch.is_inference_mode_enabled() or hidden.met:
             return
         hidden.met = True
-        both_inside.wait(20)
-        assert hidden.first or first_is_done.wait(20)
+        both_inside.wait(120)
+        assert hidden.first or first_is_done.wait(120)
 
     def work(i: int) -> list[Any]:
         hidden.met, hidden.first = False, i == 0

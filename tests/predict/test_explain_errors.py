@@ -88,6 +88,9 @@ def test_exported_files_have_no_gradients(photo: np.ndarray) -> None:
     with pytest.raises(FerzooError, match="neither gradients nor layers"):
         ferzoo.explain(photo, "lanmsff.onnx")
     opened = whole(Rough(torch.ones(1, 5, 4, 4)))
+    opened.network.model = torch.jit.trace(opened.network.model, torch.zeros(1, 3, 32, 32))
+    with pytest.raises(FerzooError, match="TorchScript has neither gradients nor layers"):
+        ferzoo.explain(photo, opened)
     opened.network = object()  # as ONNX Runtime's, without a network of torch
     with pytest.raises(FerzooError, match="neither gradients nor layers"):
         ferzoo.explain(photo, opened)
@@ -100,20 +103,35 @@ def test_without_captum_the_extra_is_named(lanmsff: Any, photo: np.ndarray, monk
     assert len(ferzoo.explain(photo, whole(lanmsff), "mass_att")) == 2
 
 
+def test_a_network_that_cannot_be_copied(lanmsff: Any, photo: np.ndarray) -> None:
+    lanmsff.stem.lock = threading.Lock()
+    with pytest.raises(FerzooError, match="LANMSFF cannot be copied.*lock.* out of the network"):
+        ferzoo.explain(photo, whole(lanmsff))
+    nobody = ferzoo.Predictor(lanmsff, detector=lambda _: np.zeros((0, 4)))
+    assert ferzoo.explain(photo, nobody) == []
+
+
 class Recorder:
-    """Holds what cannot be copied."""
+    """Keeps what it sees, beside what cannot be copied."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock, self.seen = threading.Lock(), list[torch.Tensor]()
 
-    def note(self, *_: Any) -> None:
-        """Nothing to note."""
+    def __call__(self, module: Any, given: Any, output: torch.Tensor) -> None:
+        self.seen.append(output)
+
+    note = __call__
 
 
-def test_a_network_that_cannot_be_copied(lanmsff: Any, photo: np.ndarray) -> None:
-    lanmsff.stem.register_forward_hook(Recorder().note)
-    with pytest.raises(FerzooError, match="LANMSFF cannot be copied.*lock.* out of its hooks"):
+@pytest.mark.parametrize("bound", [False, True])
+def test_hooks_of_the_network_see_its_maps(lanmsff: Any, photo: np.ndarray, bound: bool) -> None:
+    recorder = Recorder()
+    lanmsff.stem.register_forward_hook(recorder.note if bound else recorder)
+    for _ in range(2):  # what it keeps from the first time has a gradient, which torch does not copy
+        recorder.seen.clear()
+        lanmsff.kept = {"maps": recorder.seen}
         ferzoo.explain(photo, whole(lanmsff))
+        assert any(output.requires_grad for output in recorder.seen)
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import csv
+import io
 import pickle
 import subprocess
 import sys
@@ -137,7 +139,16 @@ def test_scoring_crops_from_many_threads(
         assert len(callers) == (6 if whole and workers <= threads else 5)
         # With fewer threads for the network than image threads it is called from this one.
         assert (threading.get_ident() in callers) == (workers > threads)
-    assert len(set(rows.values())) == 1
+    if not whole:
+        assert len(set(rows.values())) == 1
+        return
+    # ONNX Runtime resizes in as many parts as it has threads: the sixth decimal may differ (docs/scoring.md).
+    one, *others = (list(csv.reader(io.StringIO(text.decode()))) for text in rows.values())
+    for other in others:
+        assert [row[:7] for row in other] == [row[:7] for row in one]
+        for found, expected in zip(other[1:], one[1:], strict=True):
+            scores = [[float(score) for score in row[7:-1]] for row in (found, expected)]
+            assert scores[0] == pytest.approx(scores[1], abs=2e-6)
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,24 @@ def test_a_network_of_timms_for_other_channels(method: str | None) -> None:
         predict(4)
 
 
+@pytest.mark.parametrize("taken", [3, 4], ids=["expanded", "taken apart"])
+def test_a_grey_network_whose_convolution_takes_more(taken: int) -> None:
+    class Grey(torch.nn.Module):
+        pretrained_cfg = {"input_size": (1, 32, 32), "mean": (0.5,), "std": (0.5,), "first_conv": "first"}
+        num_classes = 2
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.head = torch.nn.Conv2d(taken, 2, 1), torch.nn.Flatten()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            assert x.shape[1] == 1
+            x = x.expand(-1, 3, -1, -1) if taken == 3 else torch.nn.functional.pixel_unshuffle(x, 2)
+            return self.first(x).mean((2, 3))
+
+    assert len(Predictor(Grey(), detect=False)(IMAGE)) == 1
+
+
 @pytest.mark.parametrize("again", [lambda one: pickle.loads(pickle.dumps(one)), copy.deepcopy])
 @pytest.mark.parametrize("kind", ["network", "folder"])
 def test_copies_give_the_same(checkpoint: Path, astronaut: Path, kind: str, again: Any) -> None:

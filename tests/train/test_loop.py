@@ -16,7 +16,7 @@ import ferzoo
 from ferzoo.data.faces import Faces
 from ferzoo.errors import CheckpointError, FerzooError, RecipeError
 from ferzoo.labels import FERPLUS
-from ferzoo.train.checkpoint import check_resumable
+from ferzoo.train.checkpoint import check_resumable, digests
 from ferzoo.train.evaluate import evaluate, predict_logits
 from ferzoo.train.loop import Run, train
 from ferzoo.train.network import build_network
@@ -73,9 +73,20 @@ def test_the_best_is_of_the_last_size(splits: dict[str, Faces], tmp_path: Path) 
 
 def test_other_workers_are_told_of(tmp_path: Path) -> None:
     before, after = recipe(tmp_path), recipe(tmp_path, workers=2)
-    state = {"recipe": before.to_dict(), "faces": "these"}
-    assert check_resumable(tmp_path, state, before, 1, "these") == ""
-    assert "workers was 0 and is 2" in check_resumable(tmp_path, state, after, 1, "these")
+    state = {"recipe": before.to_dict(), "epoch": 1}
+    assert check_resumable(tmp_path, state, before, 1, {}) == ""
+    assert "workers was 0 and is 2" in check_resumable(tmp_path, state, after, 1, {})
+    assert check_resumable(tmp_path, state | {"epoch": 3}, after, 1, {}) == ""
+
+
+@pytest.mark.parametrize("known", [("rows",), ("rows", "images")], ids=["labels alone, as runs of before", "images"])
+def test_rows_are_known_again(known: tuple[str, ...], tmp_path: Path, splits: dict[str, Faces]) -> None:
+    whole = digests(splits["train"])
+    state = {"recipe": recipe(tmp_path).to_dict(), "epoch": 1, **{name: whole[name] for name in known}}
+    assert check_resumable(tmp_path, state, recipe(tmp_path), 1, whole) == ""
+    less = digests(splits["train"].take(slice(0, 95)))
+    with pytest.raises(CheckpointError, match="other training rows"):
+        check_resumable(tmp_path, state, recipe(tmp_path), 1, less)
 
 
 def test_it_learns_and_writes_a_checkpoint(whole: Path, splits: dict[str, Faces]) -> None:

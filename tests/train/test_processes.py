@@ -68,6 +68,9 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) 
 def test_processes_that_do_not_find_each_other_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each would take itself for the only one."""
     assert Processes("cpu").count == 1
+    monkeypatch.setenv("WORLD_SIZE", "two")
+    with pytest.raises(RecipeError, match="WORLD_SIZE must be how many processes there are, got 'two'"):
+        Processes("cpu")
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(RecipeError, match="WORLD_SIZE is 2, and RANK is not set: start by torchrun"):
         Processes("cpu")
