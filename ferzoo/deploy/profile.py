@@ -58,7 +58,8 @@ def profile(
     """Count and time a network; the mode of each of its modules is kept.
 
     Args:
-        model: The network; of one that torch.compile or a data-parallel wrapper holds, what is inside is measured.
+        model: The network; of one that torch.compile or a data-parallel wrapper holds, what is inside is measured. One
+            on the meta device is counted as a copy on the CPU, in zeros, which takes its memory.
         input_size: Channels, height and width; where None, the size of its pretrained cfg, in the channels it takes.
         latency: Also time it: batch of one, eager, in eval mode, after five runs to warm up.
         runs: Timed runs; the median counts.
