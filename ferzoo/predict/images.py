@@ -22,6 +22,7 @@ __all__ = [
     "exact",
     "expand",
     "is_many",
+    "is_open_file",
     "open_image",
     "printable",
     "read_image",
@@ -73,6 +74,11 @@ def is_many(source: str | os.PathLike[str]) -> bool:
     if os.path.isdir(source):
         return True
     return glob.has_magic(os.fspath(source)) and not os.path.lexists(source)
+
+
+def is_open_file(value: Any) -> bool:
+    """Whether a value is an open file, whose lines are no images; what can `read` alone may be a grabber of frames."""
+    return hasattr(value, "readline")
 
 
 def expand(source: str | os.PathLike[str]) -> list[Path]:
@@ -140,7 +146,7 @@ def to_image(source: Source) -> Image.Image | np.ndarray:
     hint = " A tensor (C, H, W) in [0, 1]: (255 * t).byte().permute(1, 2, 0).numpy()." if tensor else ""
     if isinstance(source, bytes | bytearray | memoryview):
         hint = " The bytes of a file: PIL.Image.open(io.BytesIO(data))."
-    elif hasattr(source, "read"):
+    elif is_open_file(source):
         hint = " An open file: PIL.Image.open(file)."
     raise ImageError(f"An image is a path, a PIL image or an RGB uint8 array, not {type(source).__name__}.{hint}")
 
@@ -248,9 +254,7 @@ def from_pil(image: Image.Image) -> Image.Image:
         # After loading: TIFF is turned by Pillow itself then, and PNG may keep EXIF behind the pixels.
         orientation = _orientation(image)
         rgb = _rgb(image)
-        if orientation in _UPRIGHT:
-            rgb = rgb.transpose(_UPRIGHT[orientation])
-        return rgb
+        return rgb.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else rgb
     except ImageError:
         raise
     except Exception as error:  # as in open_image
@@ -274,8 +278,7 @@ def _rgb(image: Image.Image) -> Image.Image:
         raise ImageError("has 32-bit float pixels, whose range is not known. Convert it to 8 or 16 bits.")
     if image.mode.lower() in ("rgba", "la", "pa") or "transparency" in image.info:
         rgba = image.convert("RGBA") if image.mode != "La" else image.convert("LA").convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
     return image.convert("RGB")
 
 

@@ -17,7 +17,7 @@ from ..errors import ImageError, OptionError
 from .crop import align, square_crop
 from .faces import MARGIN, Detector, Face, check_detections
 from .haar import HaarDetector
-from .images import Source, expand, is_many, to_image
+from .images import Source, expand, is_many, is_open_file, to_image
 from .open_network import open_network
 
 if TYPE_CHECKING:
@@ -296,4 +296,4 @@ def _is_one(images: Any) -> bool:
         return images.ndim == 0 or (images.ndim != 4 and images.dtype.kind not in "OU")
     single = isinstance(images, Image.Image | bytes | bytearray | memoryview)
     # A tensor, and an open file, of which an iterator would give the lines.
-    return single or hasattr(images, "permute") or hasattr(images, "read") or not isinstance(images, Iterable)
+    return single or hasattr(images, "permute") or is_open_file(images) or not isinstance(images, Iterable)

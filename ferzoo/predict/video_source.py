@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import OptionError, VideoError
-from .images import Source, to_rgb
+from .images import Source, is_open_file, to_rgb
 from .video_camera import Camera
 from .video_file import TimedFrame, VideoFile
 
@@ -80,7 +80,7 @@ def open_source(
     if isinstance(source, int) and not isinstance(source, bool):
         return Camera(source)
     # An open file would give its lines, and bytes numbers.
-    no_frames = isinstance(source, bytes | bytearray | memoryview) or hasattr(source, "read")
+    no_frames = isinstance(source, bytes | bytearray | memoryview) or is_open_file(source)
     if no_frames or not isinstance(source, Iterable) or (isinstance(source, np.ndarray) and source.ndim != 4):
         raise VideoError(
             "A video is a file's path, a camera's number, or an iterable of RGB frames (H, W, 3), not "

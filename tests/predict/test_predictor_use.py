@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,19 @@ def test_an_open_file_is_no_image(tmp_path: Path) -> None:
                 predictor(opened)
             (only,) = predictor.stream(opened)  # type: ignore[arg-type]
             assert name in str(only.error)
+
+
+def test_a_grabber_with_a_method_read_is_no_open_file() -> None:
+    class Grabber:
+        def read(self) -> tuple[bool, np.ndarray]:
+            return True, IMAGE
+
+        def __iter__(self) -> Iterator[np.ndarray]:
+            return (self.read()[1] for _ in range(3))
+
+    predictor = Predictor(MeanColour(), detect=False)
+    assert [len(one.faces) for one in predictor.stream(Grabber())] == [1, 1, 1]
+    assert [len(frame.faces) for frame in predictor.video(Grabber(), fps=25)] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("method", [None, "gradcam"])
