@@ -122,8 +122,9 @@ def _follow(
                 yield from _finish(predictor, waiting)
                 waiting = []
         yield from _finish(predictor, waiting)
-    if source.problem:
-        warnings.warn(VideoWarning(source.problem), stacklevel=2)
+    told = source.problem or source.note
+    if told:
+        warnings.warn(VideoWarning(told), stacklevel=2)
 
 
 def _locate(

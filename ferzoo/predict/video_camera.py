@@ -40,6 +40,7 @@ class Camera:
             raise VideoError(f"The cameras are numbered from 0 on: there is none with the number {number}.")
         self.number = number
         self.problem: str | None = None
+        self.note: str | None = None
         self._capture = cv2.VideoCapture(number)
         if not self._capture.isOpened():
             raise VideoError(

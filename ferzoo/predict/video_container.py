@@ -1,12 +1,13 @@
-"""Whether a video file is shorter than its own structure says, which no count of frames tells as surely."""
+"""What a video file's own structure says of its end: whether it was cut off, and how many frames it shows."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import IO
+import struct
+from collections.abc import Iterable, Iterator
+from typing import IO, Any
 
-__all__ = ["counts_frames", "is_cut_off"]
+__all__ = ["frames_shown", "is_count_exact", "is_cut_off"]
 
 #: MP4 boxes that hold a video; a camera's own data may follow them, which is no box at all.
 _MEDIA = (b"mdat", b"moof")
@@ -14,13 +15,54 @@ _MEDIA = (b"mdat", b"moof")
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
-def counts_frames(head: bytes) -> bool:
-    """Whether a file that begins so (AVI) says how many frames there are to be shown.
+#: Where an MP4's track has its edit list, its handler, its clock, and the times of its frames.
+_EDITS, _HANDLER, _CLOCK = (b"edts", b"elst"), (b"mdia", b"hdlr"), (b"mdia", b"mdhd")
+_TIMES, _OFFSETS = (b"mdia", b"minf", b"stbl", b"stts"), (b"mdia", b"minf", b"stbl", b"ctts")
 
-    In other formats OpenCV has an estimate, as Matroska's duration, sound included, or counts what an edit of the
-    file leaves out (MP4).
+
+def is_count_exact(head: bytes) -> bool:
+    """Whether OpenCV's count is that of the frames to be shown, in a file that begins so (AVI).
+
+    In other formats it is an estimate from the duration, sound included, or counts what an edit leaves out (MP4,
+    where `frames_shown` knows better).
     """
     return head[:4] == b"RIFF"
+
+
+def frames_shown(file: IO[bytes]) -> int | None:
+    """How many frames an MP4 or MOV shows by its own tables: those that its edit list does not leave out.
+
+    Args:
+        file: The open file.
+
+    Returns:
+        The number; None for other formats, and where the tables do not tell: in a fragmented file, and with several
+        pictures or edits.
+    """
+    if not file.seekable():
+        return None
+    size = file.seek(0, os.SEEK_END)
+    index = next(((start, end) for kind, start, end in _boxes(file, 0, size) if kind == b"moov"), None)
+    if index is None or _inside(file, index, b"mvex"):
+        return None
+    tracks = [(start, end) for kind, start, end in _boxes(file, *index) if kind == b"trak"]
+    pictures = [track for track in tracks if _inside(file, track, *_HANDLER)[8:12] == b"vide"]
+    if len(pictures) != 1:
+        return None
+    (track,) = pictures
+    times = list(struct.iter_unpack(">II", _table(_inside(file, track, *_TIMES), 8)))
+    frames = sum(count for count, _ in times)
+    edits = _edits(_inside(file, track, *_EDITS))
+    scale, movie = _timescale(_inside(file, track, *_CLOCK)), _timescale(_inside(file, index, b"mvhd"))
+    if not edits or not frames:
+        return frames or None
+    if len(edits) > 1 or not scale or not movie:
+        return None
+    # Times are those of decoding, an edit's those of showing, later by as much as the first frame is.
+    delay = int.from_bytes(_inside(file, track, *_OFFSETS)[12:16], "big")
+    ((length, begin),) = edits
+    begin = max(begin - delay, 0)
+    return _frames_between(times, begin, begin + length * scale // movie) if length else None
 
 
 def is_cut_off(file: IO[bytes]) -> bool:
@@ -41,8 +83,12 @@ def is_cut_off(file: IO[bytes]) -> bool:
 
 def _media_ends(file: IO[bytes], size: int) -> Iterator[int]:
     """Where each of the boxes ends that hold the video (ISO/IEC 14496-12, section 4.2)."""
-    start = 0
-    while start < size:
+    return (end for kind, _, end in _boxes(file, 0, size) if kind in _MEDIA)
+
+
+def _boxes(file: IO[bytes], start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """The kind of each box between two places, and where its content begins and ends."""
+    while start < end:
         file.seek(start)
         head = file.read(16)
         length, least = int.from_bytes(head[:4], "big"), 8
@@ -50,13 +96,51 @@ def _media_ends(file: IO[bytes], size: int) -> Iterator[int]:
             length, least = int.from_bytes(head[8:], "big"), 16
         if length < least:  # of no size, which goes to the end of the file, or no box
             return
+        yield head[4:8], start + least, start + length
         start += length
-        if head[4:8] in _MEDIA:
-            yield start
+
+
+def _inside(file: IO[bytes], span: tuple[int, int], *path: bytes) -> bytes:
+    """The content of the box that a path leads to from inside another; nothing where there is none."""
+    for name in path:
+        found = next(((start, end) for kind, start, end in _boxes(file, *span) if kind == name), None)
+        if found is None:
+            return b""
+        span = found
+    file.seek(span[0])
+    return file.read(span[1] - span[0])
+
+
+def _table(content: bytes, width: int) -> bytes:
+    """The rows of a table, as many bytes wide, as far as they are there; behind version, flags and their number."""
+    return content[8 : 8 + (len(content) - 8) // width * width] if len(content) > 8 else b""
+
+
+def _timescale(content: bytes) -> int:
+    """Units a second of a header of times (mvhd, mdhd), whose version 1 has longer ones."""
+    at = 20 if content[:1] == b"\1" else 12
+    return int.from_bytes(content[at : at + 4], "big")
+
+
+def _edits(content: bytes) -> list[tuple[int, int]]:
+    """Length, in the movie's units, and begin, in the track's, of what an edit list shows; not of the pauses."""
+    form = ">Qqi" if content[:1] == b"\1" else ">Iii"
+    rows = struct.iter_unpack(form, _table(content, struct.calcsize(form)))
+    return [(length, begin) for length, begin, _ in rows if begin >= 0]
+
+
+def _frames_between(times: Iterable[tuple[Any, ...]], begin: int, end: int) -> int:
+    """How many of the frames, given as numbers of frames with one step between them, begin in a time."""
+    now = shown = 0
+    for count, step in times:
+        before = [min(max(-(-(place - now) // max(step, 1)), 0), count) for place in (begin, end)]
+        shown += before[1] - before[0]
+        now += count * step
+    return shown
 
 
 def _segment_end(file: IO[bytes]) -> int | None:
-    """Where the segment of a Matroska file ends, as far as it says."""
+    """Where the segment of a Matroska file ends, or None where it does not say."""
     file.seek(4)
     length = _number(file)
     if length is None:

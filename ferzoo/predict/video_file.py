@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import MissingExtraError, VideoError
 from .images import printable
-from .video_container import counts_frames, is_cut_off
+from .video_container import frames_shown, is_count_exact, is_cut_off
 
 __all__ = ["TimedFrame", "VideoFile", "opencv"]
 
@@ -52,6 +52,7 @@ class VideoFile:
         total: How many frames there are, 0 where the file does not say; an estimate in most formats.
         endless: Whether it goes on until it is stopped, as a camera does.
         problem: After the last frame, why there are no more although there should be, or None.
+        note: After the last frame, why there may be more, where that is not known, or None.
     """
 
     endless = False
@@ -69,11 +70,12 @@ class VideoFile:
         """
         self.name, self._given = printable(path), fps
         self.problem: str | None = None
+        self.note: str | None = None
         cv2 = opencv()
         try:
             with open(path, "rb") as file:
                 head = file.read(1024)
-                self._end_is_known = counts_frames(head) or is_cut_off(file)
+                self._is_cut_off, self._shown = is_cut_off(file), frames_shown(file)
         except (OSError, ValueError) as error:
             raise VideoError(f"{self.name}: cannot be read: {getattr(error, 'strerror', error)}.") from error
         if not head:
@@ -88,6 +90,7 @@ class VideoFile:
         stated, count = self._capture.get(cv2.CAP_PROP_FPS), self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.fps = fps or (stated if 0 < stated < math.inf else None)
         self.total = int(count) if 0 < count < 2**31 else 0
+        self._end_is_known = is_count_exact(head) or self._shown is not None
 
     def __iter__(self) -> Iterator[TimedFrame]:
         index = read = failed = 0
@@ -105,11 +108,22 @@ class VideoFile:
             index += 1
         if not read:
             raise VideoError(f"{self.name}: has no frames that can be read.")
-        last, lost = index - failed, self.total - read
-        short = self.fps is not None and self.total / self.fps - now - 1 / self.fps > TOLERANCE
-        if lost > 0 and (read < last or (short and self._end_is_known)):
-            count = f"{read:,} of {self.total:,} frames could be read"
-            self.problem = f"{self.name}: is damaged: {count}, the last one at {now:.2f} s."
+        self._judge(read, read < index - failed, now)
+
+    def _judge(self, read: int, holes: bool, now: float) -> None:
+        """Say what is missing, after so many frames, with others between them or none, the last one at a time."""
+        shown = self.total if self._shown is None or holes else self._shown
+        short = self.fps is not None and shown / self.fps - now - 1 / self.fps > TOLERANCE
+        at = f"the last one at {now:.2f} s"
+        if read < shown and (holes or self._is_cut_off or (short and self._end_is_known)):
+            self.problem = f"{self.name}: is damaged: {read:,} of {shown:,} frames could be read, {at}."
+        elif self._is_cut_off:
+            self.problem = f"{self.name}: the file ends before its own end: {read:,} frames could be read, {at}."
+        elif read < shown and short:
+            self.note = (
+                f"{self.name}: {read:,} of about {shown:,} frames could be read, {at}: the sound may be longer, "
+                "the picture may begin late, or the end is damaged."
+            )
 
     def _time(self, index: int, last: float) -> float:
         """When the frame that was just read is shown: as the file says, if its times grow."""

@@ -23,6 +23,7 @@ class Images:
 
     endless = False
     problem: str | None = None
+    note: str | None = None
 
     def __init__(self, images: Iterable[Source], fps: float) -> None:
         """Take images, each as `Predictor` takes it, and their number a second."""

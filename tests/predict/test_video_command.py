@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import struct
 import subprocess
 import sys
 import time
@@ -103,6 +104,17 @@ def test_the_drawn_video(run: Any, clip: Path, tmp_path: Path, name: str) -> Non
         # The blue square's label stands above it; far from both squares nothing is drawn.
         assert changed[28:42, 160 - 3 * i : 184 - 3 * i].mean() > 0.3 and not changed[74:].any()
     assert {path.name for path in tmp_path.iterdir()} == {clip.name, name}
+
+
+def test_a_duration_that_the_picture_does_not_fill_is_a_note(run: Any, tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mkv", walk(5))
+    data = bytearray(path.read_bytes())
+    # RFC 9559, 5.1.2.10: milliseconds, as where the sound is longer.
+    struct.pack_into(">d", data, data.index(b"\x44\x89\x88") + 3, 3000.0)
+    path.write_bytes(data)
+    code, out, err = run(path, "--json")
+    assert code == 0 and len({json.loads(line)["frame"] for line in out.splitlines()}) == 5
+    assert "clip.mkv: 5 of about 75 frames could be read" in err and "damaged:" not in err
 
 
 def test_a_damaged_file_is_told_and_its_rows_kept(run: Any, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from video_clips import RED, SIDE, find_squares, quarter_turn, scene, walk, write_clip
+from video_clips import RED, SIDE, find_squares, quarter_turn, scene, trim, walk, write_clip, zero_the_tail
 
 from ferzoo.errors import MissingExtraError, VideoError, VideoWarning
 from ferzoo.predict.predictor import Predictor
@@ -147,7 +147,7 @@ MKV, MP4 = b"\x1aE\xdf\xa3\x81\0\x18S\x80g", b"\0\0\0\x0cftypisom"
 
 
 @pytest.mark.parametrize(
-    ("content", "cut"),
+    ("content", "known"),
     [
         (MKV + b"\x44\0" + bytes(1023), True),
         (MKV + b"\x44\0" + bytes(1024), False),
@@ -162,18 +162,59 @@ MKV, MP4 = b"\x1aE\xdf\xa3\x81\0\x18S\x80g", b"\0\0\0\x0cftypisom"
         (b"G" + bytes(187), False),  # MPEG-TS
     ],
 )
-def test_frames_that_the_count_promises_and_nobody_cut_off(
-    capture: type[Capture], predictor: Predictor, tmp_path: Path, content: bytes, cut: bool
+def test_frames_that_the_count_promises(
+    capture: type[Capture], predictor: Predictor, tmp_path: Path, content: bytes, known: bool
 ) -> None:
-    # As where the sound goes on for longer, or the picture starts late: the count is the duration times the rate.
+    # Unless the end is known, the sound may go on for longer: the count is the duration times the rate.
     (tmp_path / "clip").write_bytes(content)
     capture.frames = walk(5)
     capture.values = {cv2.CAP_PROP_FPS: 25.0, cv2.CAP_PROP_FRAME_COUNT: 75.0}
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         assert len(list(predictor.video(tmp_path / "clip"))) == 5
-    expected = [f"{tmp_path / 'clip'}: is damaged: 5 of 75 frames could be read, the last one at 0.16 s."]
-    assert [str(one.message) for one in told] == expected * cut
+    damaged = "is damaged: 5 of 75 frames could be read, the last one at 0.16 s."
+    note = (
+        "5 of about 75 frames could be read, the last one at 0.16 s: the sound may be longer, the picture may begin "
+        "late, or the end is damaged."
+    )
+    assert [str(one.message) for one in told] == [f"{tmp_path / 'clip'}: {damaged if known else note}"]
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (6, "is damaged: 5 of 6 frames could be read, the last one at 0.16 s."),
+        (5, "the file ends before its own end: 5 frames could be read, the last one at 0.16 s."),
+        (0, "the file ends before its own end: 5 frames could be read, the last one at 0.16 s."),
+    ],
+)
+def test_a_file_that_was_cut_off_is_told_however_little_is_missing(
+    capture: type[Capture], tmp_path: Path, count: int, expected: str
+) -> None:
+    (tmp_path / "clip").write_bytes(MP4 + b"\0\0\0\x20mdat" + bytes(23))
+    capture.frames = walk(5)
+    capture.values = {cv2.CAP_PROP_FPS: 25.0, cv2.CAP_PROP_FRAME_COUNT: float(count)}
+    source = open_source(tmp_path / "clip", None)
+    assert len(list(source)) == 5
+    assert (source.problem, source.note) == (f"{tmp_path / 'clip'}: {expected}", None)
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+@pytest.mark.parametrize(("start", "frames"), [(0, 40), (0, 18), (20, 20)])
+def test_an_mp4_shows_what_its_edit_list_says(tmp_path: Path, start: int, frames: int, damaged: bool) -> None:
+    path = write_clip(tmp_path / "clip.mp4", walk(40))
+    trim(path, start, frames)
+    if damaged:
+        zero_the_tail(path)
+    source = open_source(path, None)
+    read = len(list(source))
+    assert source.note is None
+    if not damaged:
+        assert (read, source.problem) == (frames, None)
+    elif start + frames > 30:
+        assert read < frames and f"is damaged: {read} of {frames} frames could be read" in str(source.problem)
+    else:
+        assert (read, source.problem) == (18, None)
 
 
 def test_a_file_that_does_not_say_its_rate(capture: type[Capture], predictor: Predictor, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def portrait(count: int) -> list[np.ndarray]:
 def write_clip(path: Path, frames: Iterable[np.ndarray], fps: float = 25) -> Path:
     """Write frames by OpenCV; skips the test where it cannot."""
     cv2: Any = pytest.importorskip("cv2", reason="comes with the extra faces")
-    code = {".avi": "MJPG", ".mp4": "mp4v"}[path.suffix]
+    code = {".avi": "MJPG", ".mkv": "MJPG", ".mp4": "mp4v"}[path.suffix]
     writer: Any = None
     for rgb in frames:
         if writer is None:
@@ -88,4 +88,25 @@ def slow_down(path: Path, fast: int, factor: int) -> None:
     # The edit list ends where the movie did.
     edit = data.index(b"edts")
     data[edit : edit + 4] = b"free"
+    path.write_bytes(data)
+
+
+def trim(path: Path, start: int, frames: int) -> None:
+    """Write into the edit list of an MP4 of 25 frames a second which of its frames are to be shown."""
+    data = bytearray(path.read_bytes())
+    scales = [struct.unpack_from(">I", data, data.index(name) + 16)[0] for name in (b"mvhd", b"mdhd")]
+    at = data.index(b"elst")
+    assert struct.unpack_from(">II", data, at + 4) == (0, 1)
+    begin = struct.unpack_from(">I", data, at + 16)[0]
+    struct.pack_into(">II", data, at + 12, frames * scales[0] // 25, begin + start * scales[1] // 25)
+    path.write_bytes(data)
+
+
+def zero_the_tail(path: Path) -> None:
+    """Let the last 40 % of an MP4's video be zeros, as where a download stopped that had its space already."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b"mdat")
+    end = at - 4 + struct.unpack_from(">I", data, at - 4)[0]
+    begin = end - (end - at) * 2 // 5
+    data[begin:end] = bytes(end - begin)
     path.write_bytes(data)
