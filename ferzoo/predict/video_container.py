@@ -13,8 +13,6 @@ __all__ = ["frames_shown", "is_count_exact", "is_cut_off"]
 _MEDIA = (b"mdat", b"moof")
 #: IDs of Matroska's (RFC 9559) two outermost elements.
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
-
-
 #: Where an MP4's track has its edit list, its handler, its clock, and the times of its frames.
 _EDITS, _HANDLER, _CLOCK = (b"edts", b"elst"), (b"mdia", b"hdlr"), (b"mdia", b"mdhd")
 _TIMES, _OFFSETS = (b"mdia", b"minf", b"stbl", b"stts"), (b"mdia", b"minf", b"stbl", b"ctts")
@@ -42,10 +40,10 @@ def frames_shown(file: IO[bytes]) -> int | None:
     if not file.seekable():
         return None
     size = file.seek(0, os.SEEK_END)
-    index = next(((start, end) for kind, start, end in _boxes(file, 0, size) if kind == b"moov"), None)
+    index = next(_spans(file, (0, size), b"moov"), None)
     if index is None or _inside(file, index, b"mvex"):
         return None
-    tracks = [(start, end) for kind, start, end in _boxes(file, *index) if kind == b"trak"]
+    tracks = _spans(file, index, b"trak")
     pictures = [track for track in tracks if _inside(file, track, *_HANDLER)[8:12] == b"vide"]
     if len(pictures) != 1:
         return None
@@ -100,15 +98,20 @@ def _boxes(file: IO[bytes], start: int, end: int) -> Iterator[tuple[bytes, int, 
         start += length
 
 
+def _spans(file: IO[bytes], span: tuple[int, int], name: bytes) -> Iterator[tuple[int, int]]:
+    """Where the content of each box of a name lies inside another, whose own end no damaged length leads beyond."""
+    return ((start, min(end, span[1])) for kind, start, end in _boxes(file, *span) if kind == name)
+
+
 def _inside(file: IO[bytes], span: tuple[int, int], *path: bytes) -> bytes:
     """The content of the box that a path leads to from inside another; nothing where there is none."""
     for name in path:
-        found = next(((start, end) for kind, start, end in _boxes(file, *span) if kind == name), None)
+        found = next(_spans(file, span, name), None)
         if found is None:
             return b""
         span = found
     file.seek(span[0])
-    return file.read(span[1] - span[0])
+    return file.read(max(span[1] - span[0], 0))
 
 
 def _table(content: bytes, width: int) -> bytes:
