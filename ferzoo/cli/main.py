@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import FerzooError
-from .streams import is_lost, there_or_not, unread_or_not
+from .streams import has_no_reader, is_lost, there_or_not, unread_or_not
 
 __all__ = ["main"]
 
@@ -98,9 +98,10 @@ def _main(argv: Sequence[str] | None) -> int:
         print(f"ferzoo {command}: interrupted", file=sys.stderr)
         return 130
     except OSError as error:
-        kinds = (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EPIPE)
-        lost = error.errno in kinds and not error.filename and is_lost(sys.stdout)
-        if lost and error.errno == errno.EPIPE:  # the reader of all there was to do (`head`, a pager) has gone
+        unread = has_no_reader(error)
+        full = error.errno in (errno.ENOSPC, errno.EFBIG, errno.EIO)
+        lost = (unread or full) and not error.filename and is_lost(sys.stdout)
+        if lost and unread:  # the reader of all there was to do (`head`, a pager) has gone
             return 0
         where = f"{error.filename}: " if error.filename else "standard output: " if lost else ""
         print(f"ferzoo {command}: {where}{error.strerror or error}", file=sys.stderr)

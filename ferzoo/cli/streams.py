@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO, cast
 
-__all__ = ["is_lost", "there_or_not", "unread_or_not"]
+__all__ = ["has_no_reader", "is_lost", "there_or_not", "unread_or_not"]
 
 
 class _Dropping:
-    """A stream whose text is dropped from the first error of a kind on."""
+    """A stream whose text is dropped from the first error of a kind on: the null device takes its place."""
 
-    def __init__(self, stream: TextIO, errors: type[OSError]) -> None:
-        self._stream, self._errors, self._lost = stream, errors, stream.closed
+    def __init__(self, stream: TextIO, nowhere: TextIO, ends: Callable[[OSError], bool]) -> None:
+        closed = getattr(stream, "closed", False)  # a replacement of sys.stderr may have write and flush alone
+        self._stream, self._nowhere, self._ends = nowhere if closed else stream, nowhere, ends
 
     def write(self, text: str) -> int:
         """Write, or drop; the number of characters."""
@@ -26,14 +28,18 @@ class _Dropping:
         """Flush, or drop what was held back."""
         self._do(self._stream.flush)
 
+    def isatty(self) -> bool:
+        """Whether it is a terminal that is there."""
+        return self._stream is not self._nowhere and bool(getattr(self._stream, "isatty", bool)())
+
     def _do(self, call: Callable[[], object]) -> None:
-        if self._lost:
-            return
         try:
             call()
-        except self._errors:
-            self._lost = True
+        except OSError as error:
+            if not self._ends(error):
+                raise
             _close(self._stream)
+            self._stream = self._nowhere
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -41,12 +47,20 @@ class _Dropping:
 
 def _close(stream: TextIO) -> None:
     """Close a stream that cannot take what it holds back; Python would try once more at its end, and fail."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, AttributeError):
         stream.close()
 
 
+def has_no_reader(error: OSError) -> bool:
+    """Whether an error says that the reader of a pipe has gone."""
+    # Windows calls that an invalid argument.
+    return isinstance(error, BrokenPipeError) or (sys.platform.startswith("win") and error.errno == errno.EINVAL)
+
+
 def is_lost(stream: TextIO) -> bool:
-    """Whether what was written to a stream cannot reach its end; it is closed then."""
+    """Whether what was written to an open stream cannot reach its end; it is closed then."""
+    if getattr(stream, "closed", False):
+        return False
     try:
         stream.write("\n")
         stream.flush()
@@ -60,19 +74,21 @@ def is_lost(stream: TextIO) -> bool:
 def there_or_not() -> Iterator[None]:
     """Within the block a command may print: a closed stream takes all, and messages that cannot be told are dropped."""
     with contextlib.ExitStack() as stack:
+        nowhere = stack.enter_context(_nowhere())
         # Python has None for a stream that was closed before it began, and prints messages for it as output.
         if sys.stdout is None:
-            stack.enter_context(contextlib.redirect_stdout(stack.enter_context(_nowhere())))
-        if sys.stderr is None:
-            stack.enter_context(contextlib.redirect_stderr(stack.enter_context(_nowhere())))
-        messages = cast(TextIO, _Dropping(sys.stderr, OSError))
+            stack.enter_context(contextlib.redirect_stdout(nowhere))
+        messages = cast(TextIO, _Dropping(nowhere if sys.stderr is None else sys.stderr, nowhere, lambda _: True))
         stack.enter_context(contextlib.redirect_stderr(messages))
         yield
 
 
-def unread_or_not() -> contextlib.AbstractContextManager[Any]:
+@contextlib.contextmanager
+def unread_or_not() -> Iterator[None]:
     """Within it output is dropped once its reader (`head`, a pager) has gone, for a command that writes files, too."""
-    return contextlib.redirect_stdout(cast(TextIO, _Dropping(sys.stdout, BrokenPipeError)))
+    with _nowhere() as nowhere:
+        with contextlib.redirect_stdout(cast(TextIO, _Dropping(sys.stdout, nowhere, has_no_reader))):
+            yield
 
 
 def _nowhere() -> TextIO:

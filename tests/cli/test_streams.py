@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -56,6 +57,9 @@ def test_messages_end_nothing(gone: Any, monkeypatch: pytest.MonkeyPatch, capsys
         progress._next = 0.0
         progress("counting", 1, 2)
         print("a message", file=sys.stderr, flush=True)
+        with ProgressLine() as second:
+            second._next = 0.0
+            second("counting", 2, 2)
         print("the output")
         return 0
 
@@ -64,6 +68,77 @@ def test_messages_end_nothing(gone: Any, monkeypatch: pytest.MonkeyPatch, capsys
     assert main(["list"]) == 0
     assert capsys.readouterr().out == "the output\n"
     assert main(["train", "epoch=3"]) == 2
+
+
+class Tee:
+    """What is put in the place of standard error to keep its text as well: write and flush alone."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def write(self, text: str) -> int:
+        self.text += text
+        return len(text)
+
+    def flush(self) -> None:
+        pass
+
+
+class Full(Tee):
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(("kind", "kept"), [(Tee, "a message\nanother\n"), (Full, "a message\n")])
+def test_a_replacement_of_standard_error_need_not_be_a_file(
+    kind: type[Tee], kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(args: object) -> int:
+        ProgressLine()
+        print("a message", file=sys.stderr, flush=True)
+        ProgressLine()
+        print("another", file=sys.stderr, flush=True)
+        return 0
+
+    stderr = kind()
+    monkeypatch.setattr(list_names, "run", run)
+    monkeypatch.setattr(sys, "stderr", stderr)
+    assert main(["list"]) == 0
+    assert stderr.text == kept
+
+
+def test_a_full_disk_is_told_after_the_reader_has_gone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(args: object) -> int:
+        print("a row", flush=True)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(predict, "run", run)
+    with unread() as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert main(["predict", "a.jpg", "--save", "drawn"]) == 2
+    assert capsys.readouterr().err == "ferzoo predict: No space left on device\n"
+
+
+@pytest.mark.parametrize(("platform", "code"), [("win32", 0), ("linux", 2)])
+@pytest.mark.parametrize("options", [[], ["--save", "drawn"]])
+def test_a_broken_pipe_of_windows(
+    options: list[str], platform: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Pipe(Tee):
+        def flush(self) -> None:
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    def run(args: object) -> int:
+        print("a row", flush=True)
+        return 0
+
+    monkeypatch.setattr(predict, "run", run)
+    monkeypatch.setattr(sys, "stdout", Pipe())
+    monkeypatch.setattr(sys, "platform", platform)
+    assert main(["predict", "a.jpg", *options]) == code
+    assert ("Invalid argument" in capsys.readouterr().err) == bool(code)
 
 
 @pytest.mark.parametrize(("options", "finished"), [([], False), (["--save", "drawn"], True)])
