@@ -38,7 +38,15 @@ def run(args: argparse.Namespace) -> int:
     files = [item for item in args.recipe if "=" not in item]
     if len(files) > 1:
         raise RecipeError(f"One recipe at a time, got {', '.join(files)}.")
-    recipe = Recipe.load(files[0] if files else None, [item for item in args.recipe if "=" in item])
+    try:
+        recipe = Recipe.load(files[0] if files else None, [item for item in args.recipe if "=" in item])
+    except RecipeError as error:
+        if not args.resume:
+            raise
+        raise RecipeError(
+            f"{error} If an earlier version began the run with this recipe, which is no longer accepted, start it anew "
+            "with another out=."
+        ) from error
     if args.folds:
         recipe = dataclasses.replace(recipe, folds=args.folds)
     if args.show:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from ..data.processors import MOST_THREADS
 from ..errors import RecipeError, nearest
 
 __all__ = ["BALANCES", "SCHEDULES", "TUPLES", "as_type", "check_ranges", "checked_sizes", "checked_tuple", "refused"]
+
+_Number = TypeVar("_Number", int, float)
 
 SCHEDULES = ("onecycle", "cosine", "tanh", "step", "multistep", "plateau", "poly", "none")
 BALANCES = ("none", "sampler", "weights")
@@ -62,7 +64,14 @@ def checked_sizes(sizes: Any) -> dict[int, int]:
 def _whole(value: Any) -> int:
     if isinstance(value, bool):
         raise TypeError
-    return operator.index(int(value) if isinstance(value, str) else value)
+    return operator.index(_read(int, value) if isinstance(value, str) else value)
+
+
+def _read(kind: Callable[[str], _Number], text: str) -> _Number:
+    """The number that a text is, without the underscores that Python takes and YAML 1.2 does not."""
+    if "_" in text:
+        raise ValueError(text)
+    return kind(text)
 
 
 def checked_tuple(key: str, values: Any) -> tuple[Any, ...]:
@@ -92,8 +101,8 @@ def check_ranges(recipe: Any) -> None:
     for key in _POSITIVE:
         if not getattr(recipe, key) > 0:
             raise RecipeError(f"{key} must be above 0, got {getattr(recipe, key)!r}.")
-    if re.search("[.:]", recipe.model):  # weights everywhere else, and random ones here
-        named = re.match(r"\w+(?=\.)", recipe.model)
+    if not re.fullmatch("(timm:)?[^.:]*", recipe.model, re.I):  # weights everywhere else, and random ones here
+        named = re.match(r"(timm:)?\w+(?=\.)", recipe.model, re.I)
         network = named.group() if named else "ARCHITECTURE"
         raise RecipeError(
             f"model={recipe.model} names weights, and model is the network alone: to start from them write "
@@ -158,7 +167,8 @@ def as_type(key: str, value: Any, default: Any) -> Any:
     wanted = type(default)
     if wanted is float and isinstance(value, str | int) and not isinstance(value, bool):
         try:
-            return float(value)  # text, too: YAML 1.1 reads 3e-3 so
+            # Text, too: yaml.safe_load, with which a caller may have read the recipe, takes 3e-3 for one.
+            return _read(float, value) if isinstance(value, str) else float(value)
         except (ValueError, OverflowError):
             pass
     if key in TUPLES:

@@ -23,7 +23,7 @@ def parse_yaml(text: str) -> Any:
         text: YAML 1.1 with the numbers of YAML 1.2, where ``1e-3`` is one and ``010`` is 10; a date is text.
 
     Raises:
-        yaml.YAMLError: If it is no YAML, or a mapping has a key twice.
+        yaml.YAMLError: If it is no YAML, a value does not fit its tag, or a mapping has a key twice.
     """
     import yaml
 
@@ -35,14 +35,29 @@ def parse_yaml(text: str) -> Any:
 
         def compose_mapping_node(self, anchor: Any) -> Any:
             node = super().compose_mapping_node(anchor)
-            seen = set()
+            seen: dict[Any, str] = {}
             for key, _ in node.value:
                 if not isinstance(key, yaml.ScalarNode):
                     continue
-                if (name := (key.tag, key.value)) in seen:
-                    raise yaml.composer.ComposerError(None, None, f"the key {key.value} is there twice", key.start_mark)
-                seen.add(name)
+                # Another spelling is the same key: 0 and 0x0, true and yes. What << brings comes later.
+                merge = key.tag == "tag:yaml.org,2002:merge"
+                name = (key.tag,) if merge else self.construct_object(key, deep=True)
+                if name in seen:
+                    before = "" if seen[name] == key.value else f", as {seen[name]} before"
+                    raise yaml.composer.ComposerError(
+                        None, None, f"the key {key.value} is there twice{before}", key.start_mark
+                    )
+                seen[name] = key.value
             return node
+
+        def construct_object(self, node: Any, deep: bool = False) -> Any:
+            try:
+                return super().construct_object(node, deep)
+            except (ValueError, LookupError, AttributeError) as error:  # PyYAML's own, each kind by another tag
+                kind = node.tag.rpartition(":")[2]
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{node.value!r} does not fit its tag !!{kind}", node.start_mark
+                ) from error
 
     def whole(loader: Any, node: Any) -> int:
         value = loader.construct_scalar(node)
@@ -51,7 +66,4 @@ def parse_yaml(text: str) -> Any:
     Loader.add_constructor("tag:yaml.org,2002:int", whole)
     Loader.add_implicit_resolver("tag:yaml.org,2002:int", _WHOLE, list("-+0123456789"))
     Loader.add_implicit_resolver("tag:yaml.org,2002:float", _NUMBER, list("-+.0123456789"))
-    try:
-        return yaml.load(text, Loader)
-    except ValueError as error:  # a tag that its value does not fit, as !!int
-        raise yaml.YAMLError(str(error)) from error
+    return yaml.load(text, Loader)

@@ -121,6 +121,7 @@ def test_plugins_lists_every_name(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "nowhere.yaml"], "cannot be read"),
         (["train", "data=nowhere", "out=also-nowhere"], "nowhere does not exist"),
         (["train", "sizes={0: ["], "no valid YAML"),
+        (["train", "--resume", "seed=-5"], "got -5. If an earlier version began the run with this recipe, which is no"),
         (["convert", "nowhere.pth", "out.safetensors", "--model", "lfnsb"], "There is no file nowhere.pth"),
     ],
 )

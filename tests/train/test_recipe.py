@@ -72,11 +72,20 @@ def test_yaml_and_overrides(tmp_path: Path) -> None:
         ("workers=100000", "workers must be at most 1,024"),
         ("seed=-5", "seed must be 0 or more, got -5"),
         ("seed=1_000", "seed must be a whole number; got '1_000'"),
-        ("seed=!!int x", "no valid YAML"),
+        ("lr=1_000", "lr must be a number; got '1_000'"),
+        ("sizes={0: '4_8'}", r"sizes must be a mapping .*; got \{0: '4_8'\}"),
+        ("sizes={0: 48, '1_0': 64}", r"sizes must be a mapping .*; got \{0: 48, '1_0': 64\}"),
+        ("seed=!!int x", "no valid YAML: 'x' does not fit its tag !!int"),
+        ("lr=!!float ''", "no valid YAML: '' does not fit its tag !!float"),
+        ("seed=!!bool x", "no valid YAML: 'x' does not fit its tag !!bool"),
+        ("seed=!!timestamp x", "no valid YAML: 'x' does not fit its tag !!timestamp"),
+        ("model_kwargs={!!bool x: 1}", "no valid YAML: 'x' does not fit its tag !!bool"),
         ("model=no", "got False. YAML takes yes, no, on and off for true and false: put the word that you wrote in"),
         ("model=010", "got 10. Put what you wrote in quotes"),
         ("model=lanmsff.ferplus", "write model=lanmsff init=lanmsff.ferplus"),
         ("model=resnet18.a1_in1k", "write model=resnet18 init=resnet18.a1_in1k"),
+        ("model=timm:resnet18.a1_in1k", "write model=timm:resnet18 init=timm:resnet18.a1_in1k"),
+        ("model=timm:hf-hub:me/a", "write model=ARCHITECTURE init=timm:hf-hub:me/a"),
         ("model=hf-hub:me/a.b", "write model=ARCHITECTURE init=hf-hub:me/a.b"),
         ("model=./runs/a", "write model=ARCHITECTURE init=./runs/a"),
     ],
@@ -108,6 +117,7 @@ def test_how_the_data_is_read() -> None:
         ("weight_decay=0", 0.0),
         ("out=2026-01-31", "2026-01-31"),
         ("out=1:30", "1:30"),
+        ("lr='3e-3'", 3e-3),
         ("sizes={0: 48, 3: 0x40}", {0: 48, 3: 64}),
         ("model_kwargs={a: yes, b: .5, c: 1e2, d: '010'}", {"a": True, "b": 0.5, "c": 100.0, "d": "010"}),
     ],
@@ -121,6 +131,32 @@ def test_a_key_that_is_there_twice_is_named(content: str, tmp_path: Path) -> Non
     (tmp_path / "r.yaml").write_text(content)
     with pytest.raises(RecipeError, match=r"r\.yaml is no valid YAML: the key epochs is there twice"):
         Recipe.load(tmp_path / "r.yaml")
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ("{0: 48, 0x0: 64}", "the key 0x0 is there twice, as 0 before"),
+        ("{0: 48, 00: 64}", "the key 00 is there twice, as 0 before"),
+        ("{1: a, 1.0: b}", r"the key 1\.0 is there twice, as 1 before"),
+        ("{true: a, yes: b}", "the key yes is there twice, as true before"),
+        ("{~: a, null: b}", "the key null is there twice, as ~ before"),
+        ("{a: 1, 'a': 2}", "the key a is there twice"),
+        ("{<<: {a: 1}, <<: {b: 2}}", "the key << is there twice"),
+    ],
+)
+def test_a_key_that_is_there_twice_in_another_spelling(keys: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        Recipe.load(None, [f"model_kwargs={keys}"])
+
+
+def test_keys_that_differ_stay() -> None:
+    given = {"1": 1, 1: 2, "<<": 3, "~": 4, None: 5}
+    assert Recipe.load(None, ["model_kwargs={'1': 1, 1: 2, '<<': 3, '~': 4, ~: 5}"]).model_kwargs == given
+
+
+def test_timm_s_own_network_by_its_source() -> None:
+    assert Recipe.load(None, ["model=timm:resnet18"]).model == "timm:resnet18"
 
 
 def test_a_merged_key_may_be_overridden(tmp_path: Path) -> None:
