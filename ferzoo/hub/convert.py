@@ -39,13 +39,10 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"There is no file {path}.")
-    if path.suffix == ".safetensors":
-        try:
-            content: Any = load_file(path)
-        except Exception as error:  # the format's own error type is not public
-            raise CheckpointError(f"{path} is no valid safetensors file{_instead(path) or f': {error}'}.") from error
-    else:
-        content = _unpickle(path)
+    try:
+        content = _tensors(path) if path.suffix == ".safetensors" else _unpickle(path)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error
     for key in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -62,6 +59,15 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
     return {_PREFIXES.sub("", str(name)): tensor for name, tensor in content.items()}
 
 
+def _tensors(path: Path) -> Any:
+    try:
+        return load_file(path)
+    except OSError:
+        raise
+    except Exception as error:  # the format's own error type is not public
+        raise CheckpointError(f"{path} is no valid safetensors file{_instead(path) or f': {error}'}.") from error
+
+
 def _unpickle(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
@@ -76,15 +82,19 @@ def _unpickle(path: Path) -> Any:
             ) from error
         # What torch says here is how to load it without looking.
         raise CheckpointError(f"{path} is damaged or no PyTorch file{_instead(path)}.") from error
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except OSError:
+        raise
     except Exception as error:  # torch raises many kinds for a damaged file, those of its own with a reason
         why = _instead(path) or (f": {first_line(error).rstrip('.')}" if isinstance(error, RuntimeError) else "")
         raise CheckpointError(f"{path} is damaged or no PyTorch file{why}.") from error
 
 
 def _instead(path: Path) -> str:
-    """What a file is that downloads leave in the place of weights, after a colon; nothing where it is none."""
+    """What a file is that downloads leave in the place of weights, after a colon; nothing where it is none.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
     with path.open("rb") as file:
         start = file.read(200).lstrip()
     if not start:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,17 @@ def test_what_a_file_without_weights_is(content: bytes, said: str, tmp_path: Pat
         (tmp_path / "in.pth").rename(tmp_path / "in.safetensors")
         with pytest.raises(CheckpointError, match=f"in.safetensors is no valid safetensors file{said}"):
             read_state_dict(tmp_path / "in.safetensors")
+
+
+@pytest.mark.parametrize("name", ["in.pth", "in.safetensors"])
+def test_a_file_that_cannot_be_read(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    (tmp_path / name).write_bytes(b"abc")
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(CheckpointError, match=f"{name} cannot be read: Permission denied"):
+        read_state_dict(tmp_path / name)
 
 
 @pytest.mark.parametrize("content", [{}, {"epoch": 3}, [torch.zeros(1)], {"state_dict": {"w": 3}}])
