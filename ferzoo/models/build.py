@@ -15,7 +15,7 @@ from torch import nn
 
 from ..errors import CheckpointError, CheckpointWarning, OptionError
 from ..labels import FERPLUS
-from ..registry.config import CFG_DEFAULTS, for_channels, one_source, only_file, source_in
+from ..registry.config import CFG_DEFAULTS, SAID, for_channels, one_source, only_file, source_in
 from ..registry.local import OWN_CFGS, local_cfg
 from ..registry.sources import checkpoint, hub_id, local_dir, refuse_source
 from ..weights.configs import checkpoints
@@ -215,11 +215,13 @@ def build_model(
     args: dict[str, Any] = {}
     if pretrained and (source := source_in(overlay)):
         refuse_source(overlay, source)
+        # The facts of the weights that the cfg names by itself are none of these.
+        said: dict[str, Any] = dict.fromkeys(SAID) if cfg is None or isinstance(cfg, str) else {}
         if source == "hf_hub_id":
             path, config = checkpoint(None, overlay[source], cache_dir, local_only)
             overlay.update(only_file(path))
-            extra = config.ferzoo
-        overlay = one_source(overlay, None)
+            extra, said = config.ferzoo, {key: config.cfg.get(key) for key in SAID}
+        overlay = {**said, **one_source(overlay, None)}
     elif pretrained and (cfg is None or isinstance(cfg, str)):
         weights = resolve(variant, cfg or None, cache_dir=cache_dir, local_files_only=local_only)
         if weights.facts:  # those of FERZOO_WEIGHTS and of the cache have a cfg of their own

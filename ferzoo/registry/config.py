@@ -27,6 +27,7 @@ __all__ = [
     "only_file",
     "read_config",
     "source_in",
+    "unsaid",
     "with_defaults",
 ]
 
@@ -79,6 +80,11 @@ def source_in(cfg: Mapping[str, Any]) -> str:
     """The field from which timm takes the weights of a cfg; empty where none names any."""
     order = ("state_dict", "file", "hf_hub_id", "url")
     return next((key for key in (("hf_hub_id",) if cfg.get("source") == "hf-hub" else ()) + order if cfg.get(key)), "")
+
+
+def unsaid(cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """A cfg without what is said of its weights, for others in their place."""
+    return {key: value for key, value in cfg.items() if key not in SAID}
 
 
 def one_source(overlay: Mapping[str, Any] | None, path: Path | None) -> dict[str, Any]:

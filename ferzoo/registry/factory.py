@@ -15,7 +15,7 @@ from ..weights.repository import fetch, hub_hint, is_hub_name
 from ..weights.resolve import available, resolve
 from ..weights.safe import refuse_pickled_sources
 from . import entry_points as ep
-from .config import one_source
+from .config import one_source, source_in, unsaid
 from .folder import create_from_folder
 from .local import local_cfg
 from .lookup import find_registered, load_model
@@ -148,11 +148,13 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
         return timm.create_model(name, pretrained=pretrained, **where, **kwargs)
     # FERZOO_WEIGHTS or the cache alone may know the tag: timm gets the cfg, and the file where weights are wanted.
     weights = resolve(architecture, tag, **where)
-    kwargs["pretrained_cfg"] = local_cfg(architecture, tag, weights)
+    cfg, overlay = local_cfg(architecture, tag, weights), kwargs.get("pretrained_cfg_overlay")
+    others = pretrained and bool(source_in(overlay or {}))  # weights in the place of these, with facts of their own
+    kwargs["pretrained_cfg"] = unsaid(cfg) if others else cfg
     if pretrained:
-        kwargs["pretrained_cfg_overlay"] = one_source(kwargs.get("pretrained_cfg_overlay"), weights.path)
+        kwargs["pretrained_cfg_overlay"] = one_source(overlay, weights.path)
     model = timm.create_model(architecture, pretrained=pretrained, **kwargs)
-    if pretrained:
+    if pretrained and not others:
         model.ferzoo_cfg = weights.ferzoo
     return model
 

@@ -13,7 +13,16 @@ from ..weights.folders import checked
 from ..weights.repository import CONFIG, WEIGHTS, hub_hint
 from . import entry_points as ep
 from .bounds import bounded
-from .config import BUILDERS, MOST_LETTERS, FolderConfig, classifier_prefixes, one_source, read_config
+from .config import (
+    BUILDERS,
+    MOST_LETTERS,
+    FolderConfig,
+    classifier_prefixes,
+    one_source,
+    read_config,
+    source_in,
+    unsaid,
+)
 from .lookup import load_model
 
 if TYPE_CHECKING:
@@ -63,7 +72,9 @@ def create_from_folder(folder: Path, origin: str = "", pretrained: bool = True, 
         _check_rest(model, _build(config, path, origin, {}), config, origin)
     args: Any = {**config.model_args, **{key: value for key, value in kwargs.items() if key not in BUILDERS}}
     args.pop("num_classes", None)
-    model.ferzoo_cfg, model.ferzoo_args = config.ferzoo, args
+    model.ferzoo_args = args
+    if not pretrained or not source_in(kwargs.get("pretrained_cfg_overlay") or {}):
+        model.ferzoo_cfg = config.ferzoo
     return model
 
 
@@ -72,7 +83,9 @@ def _build(config: FolderConfig, path: Path | None, origin: str, kwargs: Mapping
     import timm
 
     args = {**config.model_args, **kwargs}
-    overlay = one_source(args.pop("pretrained_cfg_overlay", None), path)
+    given = args.pop("pretrained_cfg_overlay", None)
+    others = path is not None and source_in(given or {})  # weights in the place of these
+    overlay = one_source(given, path)
     most, than = _MOST_PARAMETERS, f"of more than {_MOST_PARAMETERS:,} parameters"
     try:
         header = _header(path) if path else None
@@ -83,7 +96,7 @@ def _build(config: FolderConfig, path: Path | None, origin: str, kwargs: Mapping
             model = timm.create_model(
                 config.architecture,
                 pretrained=path is not None,
-                pretrained_cfg=config.cfg,
+                pretrained_cfg=unsaid(config.cfg) if others else config.cfg,
                 pretrained_cfg_overlay=overlay,
                 **args,
             )

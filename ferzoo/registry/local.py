@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import CheckpointError
 from ..weights.folders import Weights
 from ..weights.safe import refuse_damaged
-from .config import SAID, check_cfg, classifier_prefixes
+from .config import check_cfg, classifier_prefixes, unsaid
 
 __all__ = ["OWN_CFGS", "local_cfg"]
 
@@ -30,9 +30,7 @@ def local_cfg(architecture: str, tag: str, weights: Weights) -> dict[str, Any]:
 
     own = OWN_CFGS.get(architecture)
     base = PretrainedCfg(**own) if own else get_pretrained_cfg(architecture) or PretrainedCfg()
-    cfg = base.to_dict(remove_source=True)
-    for fact in SAID:
-        cfg.pop(fact, None)
+    cfg = unsaid(base.to_dict(remove_source=True))
     facts = weights.facts or weights.path
     cfg |= {key: value for key, value in weights.cfg.items() if value is not None}
     cfg = {key: list(value) if isinstance(value, tuple) else value for key, value in cfg.items()}

@@ -108,6 +108,17 @@ def test_a_repository_in_the_overlay_goes_before_the_weights_that_ship(hub: Hub,
     assert equal(model, load("hf-hub:someone/other"))
 
 
+@pytest.mark.parametrize("name", ["lanmsff", NAME])
+def test_facts_are_those_of_the_repository_in_the_overlay(hub: Hub, name: str) -> None:
+    cfg = {"input_size": [1, 48, 48], "num_classes": 8, "classifier": "head", "first_conv": "stem.conv1.conv"}
+    for repo, names, licence in ((REPO, "abcdefgh", "mit"), ("someone/other", "hgfedcba", "apache-2.0")):
+        facts = {**cfg, "label_names": list(names), "license": licence}
+        hub.add(repo, contents(pretrained_cfg=facts, ferzoo={"labels": names}))
+    model: Any = load(name, pretrained_cfg_overlay={"hf_hub_id": "someone/other"})
+    assert ("".join(model.pretrained_cfg["label_names"]), model.pretrained_cfg["license"]) == ("hgfedcba", "apache-2.0")
+    assert model.ferzoo_cfg == {"labels": "hgfedcba"} and "description" not in model.pretrained_cfg
+
+
 @pytest.mark.parametrize(
     ("overlay", "message"),
     [

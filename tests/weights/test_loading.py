@@ -170,6 +170,26 @@ def test_the_source_in_the_overlay_goes_before_the_users_own(tensors: dict[str, 
         ferzoo.create_model("lanmsff.mine", pretrained=True, pretrained_cfg_overlay={"url": "http://127.0.0.1:9/x.pth"})
 
 
+@pytest.mark.parametrize("name", ["lanmsff", "lanmsff.ferplus", "lanmsff.mine"])
+def test_weights_in_the_overlay_are_told_by_its_facts_alone(name: str, tensors: dict[str, Tensors], save: Save) -> None:
+    if name == "lanmsff.mine":
+        facts = {"license": "mit", "description": "mine", "label_names": list("abcdefgh")}
+        save(name, tensors["lanmsff"], facts, ferzoo={"metrics": {"accuracy": 99}})
+    own = ferzoo.create_model(name, pretrained=True)
+    assert all(own.pretrained_cfg.get(key) for key in ("license", "description", "label_names"))
+    given = {"state_dict": dict(tensors["lanmsff"]), "license": "apache-2.0"}
+    model = ferzoo.create_model(name, pretrained=True, pretrained_cfg_overlay=given)
+    assert [model.pretrained_cfg.get(key) for key in ("license", "description", "label_names")] == [
+        given["license"],
+        None,
+        None,
+    ]
+    assert model.ferzoo_cfg == {} and model.pretrained_cfg["input_size"] == own.pretrained_cfg["input_size"]
+    named = {**given, "label_names": tuple("hgfedcba")}
+    model = ferzoo.create_model(name, pretrained=True, pretrained_cfg_overlay=named)
+    assert model.pretrained_cfg["label_names"] == named["label_names"]
+
+
 def test_a_damaged_file_whose_hash_is_stated(save: Save, tensors: dict[str, Tensors]) -> None:
     path = save("lanmsff.mine", tensors["lanmsff"])
     path.write_bytes(path.read_bytes()[:1000])
