@@ -21,7 +21,8 @@ class Recipe:
     """What a training run does; every field can be given in YAML or as `key=value`.
 
     Attributes:
-        model: Name of the network, of the zoo or of timm, without a tag: trained weights are named by `init`.
+        model: Name of the network, of the zoo or of timm, without a tag: trained weights are named by `init`. Where a
+            plugin has a name of timm's, `timm:NAME` is timm's own.
         dataset: Data set, a name of `ferzoo.data.readers.DATASETS`.
         data: Folder of the data set.
         train_split: Split to train on.
