@@ -215,8 +215,8 @@ def build_model(
     args: dict[str, Any] = {}
     if pretrained and (source := source_in(overlay)):
         refuse_source(overlay, source)
-        # The facts of the weights that the cfg names by itself are none of these.
-        said: dict[str, Any] = dict.fromkeys(SAID) if cfg is None or isinstance(cfg, str) else {}
+        # Facts of the weights that the cfg names by itself are none of these; the classes are those of a fresh network.
+        said: dict[str, Any] = dict.fromkeys({*SAID} - {"label_names"}) if cfg is None or isinstance(cfg, str) else {}
         if source == "hf_hub_id":
             path, config = checkpoint(None, overlay[source], cache_dir, local_only)
             overlay.update(only_file(path))

@@ -82,9 +82,14 @@ def source_in(cfg: Mapping[str, Any]) -> str:
     return next((key for key in (("hf_hub_id",) if cfg.get("source") == "hf-hub" else ()) + order if cfg.get(key)), "")
 
 
-def unsaid(cfg: Mapping[str, Any]) -> dict[str, Any]:
-    """A cfg without what is said of its weights, for others in their place."""
-    return {key: value for key, value in cfg.items() if key not in SAID}
+def unsaid(cfg: Mapping[str, Any], *kept: str) -> dict[str, Any]:
+    """A cfg without what is said of its weights, for others in their place.
+
+    Args:
+        cfg: timm's pretrained cfg.
+        *kept: Fields that stay, such as the names of the classes where the weights are another state of the same.
+    """
+    return {key: value for key, value in cfg.items() if key not in SAID or key in kept}
 
 
 def one_source(overlay: Mapping[str, Any] | None, path: Path | None) -> dict[str, Any]:

@@ -150,7 +150,7 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
     weights = resolve(architecture, tag, **where)
     cfg, overlay = local_cfg(architecture, tag, weights), kwargs.get("pretrained_cfg_overlay")
     others = pretrained and bool(source_in(overlay or {}))  # weights in the place of these, with facts of their own
-    kwargs["pretrained_cfg"] = unsaid(cfg) if others else cfg
+    kwargs["pretrained_cfg"] = unsaid(cfg, "label_names") if others else cfg
     if pretrained:
         kwargs["pretrained_cfg_overlay"] = one_source(overlay, weights.path)
     model = timm.create_model(architecture, pretrained=pretrained, **kwargs)

@@ -96,7 +96,7 @@ def _build(config: FolderConfig, path: Path | None, origin: str, kwargs: Mapping
             model = timm.create_model(
                 config.architecture,
                 pretrained=path is not None,
-                pretrained_cfg=unsaid(config.cfg) if others else config.cfg,
+                pretrained_cfg=unsaid(config.cfg, "label_names") if others else config.cfg,
                 pretrained_cfg_overlay=overlay,
                 **args,
             )

@@ -182,7 +182,7 @@ def test_weights_in_the_overlay_are_told_by_its_facts_alone(name: str, tensors: 
     assert [model.pretrained_cfg.get(key) for key in ("license", "description", "label_names")] == [
         given["license"],
         None,
-        None,
+        own.pretrained_cfg["label_names"],
     ]
     assert model.ferzoo_cfg == {} and model.pretrained_cfg["input_size"] == own.pretrained_cfg["input_size"]
     named = {**given, "label_names": tuple("hgfedcba")}
