@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
+from random_weights import NETWORKS, Save, Tensors
+from safetensors.torch import save_file
 
+import ferzoo
 from ferzoo.weights import configs
 
 FACTS: dict[str, Any] = {
@@ -48,6 +53,35 @@ def describe(package: Path) -> Describe:
         path = package / "hub_configs" / name
         path.write_text(yaml.safe_dump(facts))
         configs.checkpoints.cache_clear()
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def tensors() -> dict[str, Tensors]:
+    """A state dict of each network whose every tensor is random, running statistics as well."""
+    generator = torch.Generator().manual_seed(0)
+    found = {}
+    for name in NETWORKS:
+        state = ferzoo.create_model(name).state_dict()
+        for key, tensor in state.items():
+            if tensor.is_floating_point():
+                state[key] = torch.rand(tensor.shape, generator=generator) * 0.1 + 0.05
+        found[name] = state
+    return found
+
+
+@pytest.fixture
+def save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Save:
+    """Write a checkpoint into a folder of FERZOO_WEIGHTS."""
+    monkeypatch.setenv("FERZOO_WEIGHTS", str(tmp_path))
+
+    def write(name: str, state: Tensors, cfg: dict[str, Any] | None = None, **facts: Any) -> Path:
+        path = tmp_path / f"{name}.safetensors"
+        save_file({key: tensor.contiguous() for key, tensor in state.items()}, path)
+        facts = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "cfg": cfg or {}, **facts}
+        path.with_suffix(".json").write_text(json.dumps(facts))
         return path
 
     return write

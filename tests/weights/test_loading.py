@@ -11,56 +11,14 @@ from typing import Any
 import pytest
 import timm
 import torch
-from safetensors.torch import load_file, save_file
+from random_weights import NETWORKS, Save, Tensors, assert_loaded
+from safetensors.torch import load_file
 
 import ferzoo
 from ferzoo.errors import CheckpointError, WeightsCorruptError
 from ferzoo.weights.configs import checkpoints
 
-#: Architecture to the channels of its weights and its first convolution.
-NETWORKS = {"lfnsb": (3, "stem.conv.c.weight"), "lanmsff": (1, "stem.conv1.conv.weight")}
 SIZE = 64
-Save = Callable[..., Path]
-Tensors = dict[str, torch.Tensor]
-
-
-@pytest.fixture(scope="module")
-def tensors() -> dict[str, Tensors]:
-    """A state dict of each network whose every tensor is random, running statistics as well."""
-    generator = torch.Generator().manual_seed(0)
-    found = {}
-    for name in NETWORKS:
-        state = ferzoo.create_model(name).state_dict()
-        for key, tensor in state.items():
-            if tensor.is_floating_point():
-                state[key] = torch.rand(tensor.shape, generator=generator) * 0.1 + 0.05
-        found[name] = state
-    return found
-
-
-@pytest.fixture
-def save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Save:
-    """Write a checkpoint into a folder of FERZOO_WEIGHTS."""
-    monkeypatch.setenv("FERZOO_WEIGHTS", str(tmp_path))
-
-    def write(name: str, state: Tensors, cfg: dict[str, Any] | None = None, **facts: Any) -> Path:
-        path = tmp_path / f"{name}.safetensors"
-        save_file({key: tensor.contiguous() for key, tensor in state.items()}, path)
-        facts = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "cfg": cfg or {}, **facts}
-        path.with_suffix(".json").write_text(json.dumps(facts))
-        return path
-
-    return write
-
-
-def assert_loaded(model: torch.nn.Module, expected: Tensors, but: tuple[str, ...] = ()) -> None:
-    """Every tensor of the network is the checkpoint's, but for those that begin with `but`."""
-    own = model.state_dict()
-    counters = [key for key in own if key.endswith("num_batches_tracked") and key not in expected]
-    checked = [key for key in own if key not in counters and not (but and key.startswith(but))]
-    assert checked
-    for key in checked:
-        torch.testing.assert_close(own[key], expected[key], rtol=0, atol=0, msg=key)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -140,54 +98,6 @@ def test_the_json_of_a_known_checkpoint_counts(tensors: dict[str, Tensors], save
     path = save("lfnsb_fast.ferplus", ferzoo.create_model("lfnsb_fast", num_classes=3).state_dict(), {"num_classes": 3})
     model = ferzoo.create_model("lfnsb_fast", pretrained=True)
     assert (model.num_classes, model.pretrained_cfg["file"], model.pretrained_cfg["tag"]) == (3, str(path), "ferplus")
-
-
-@pytest.mark.parametrize("name", ["lanmsff", "test_resnet"])
-@pytest.mark.parametrize("how", ["checkpoint_path", "pretrained_cfg_overlay", "pretrained_cfg"])
-@pytest.mark.parametrize(("wrong", "message"), [(b"", "it is damaged"), (None, "there is no such file")])
-def test_a_file_that_cannot_be_read(wrong: bytes | None, message: str, how: str, name: str, tmp_path: Path) -> None:
-    path = tmp_path / "x.safetensors"
-    if wrong is not None:
-        path.write_bytes(wrong)
-    with pytest.raises(CheckpointError, match=f"x.safetensors cannot be loaded: {message}"):
-        ferzoo.create_model(name, pretrained=True, **{how: path if how == "checkpoint_path" else {"file": str(path)}})
-
-
-def test_a_file_that_is_not_read_may_be_missing(tensors: dict[str, Tensors]) -> None:
-    gone = {"file": "/gone.safetensors"}
-    ferzoo.create_model("lanmsff", pretrained_cfg_overlay=gone)
-    given = {**gone, "state_dict": dict(tensors["lanmsff"])}
-    assert_loaded(ferzoo.create_model("lanmsff", pretrained=True, pretrained_cfg_overlay=given), tensors["lanmsff"])
-
-
-def test_the_source_in_the_overlay_goes_before_the_users_own(tensors: dict[str, Tensors], save: Save) -> None:
-    save("lanmsff.mine", {key: tensor + 1 for key, tensor in tensors["lanmsff"].items()})
-    given = {"state_dict": dict(tensors["lanmsff"])}
-    assert_loaded(
-        ferzoo.create_model("lanmsff.mine", pretrained=True, pretrained_cfg_overlay=given), tensors["lanmsff"]
-    )
-    with pytest.raises(CheckpointError, match="x.pth is not loaded"):
-        ferzoo.create_model("lanmsff.mine", pretrained=True, pretrained_cfg_overlay={"url": "http://127.0.0.1:9/x.pth"})
-
-
-@pytest.mark.parametrize("name", ["lanmsff", "lanmsff.ferplus", "lanmsff.mine"])
-def test_weights_in_the_overlay_are_told_by_its_facts_alone(name: str, tensors: dict[str, Tensors], save: Save) -> None:
-    if name == "lanmsff.mine":
-        facts = {"license": "mit", "description": "mine", "label_names": list("abcdefgh")}
-        save(name, tensors["lanmsff"], facts, ferzoo={"metrics": {"accuracy": 99}})
-    own = ferzoo.create_model(name, pretrained=True)
-    assert all(own.pretrained_cfg.get(key) for key in ("license", "description", "label_names"))
-    given = {"state_dict": dict(tensors["lanmsff"]), "license": "apache-2.0"}
-    model = ferzoo.create_model(name, pretrained=True, pretrained_cfg_overlay=given)
-    assert [model.pretrained_cfg.get(key) for key in ("license", "description", "label_names")] == [
-        given["license"],
-        None,
-        own.pretrained_cfg["label_names"],
-    ]
-    assert model.ferzoo_cfg == {} and model.pretrained_cfg["input_size"] == own.pretrained_cfg["input_size"]
-    named = {**given, "label_names": tuple("hgfedcba")}
-    model = ferzoo.create_model(name, pretrained=True, pretrained_cfg_overlay=named)
-    assert model.pretrained_cfg["label_names"] == named["label_names"]
 
 
 def test_a_damaged_file_whose_hash_is_stated(save: Save, tensors: dict[str, Tensors]) -> None:
