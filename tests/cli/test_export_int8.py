@@ -88,14 +88,9 @@ def test_a_data_set_without_validation_is_measured_on_its_test_split(
 def test_the_data_set_is_that_of_the_weights(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    small = dataclasses.replace(DATASETS["folder"], name="fer2013", counts={"train": 16, "validation": 6})
+    small = dataclasses.replace(DATASETS["folder"], name="fer2013", counts={"train": 17, "validation": 6})
     monkeypatch.setitem(DATASETS, "fer2013", small)
     out = tmp_path / "net.onnx"
-    assert main(["export", "lanmsff.fer2013", str(out), "--int8", str(folder)]) == 0
-    assert "accuracy on fer2013 validation: " in capsys.readouterr().out
-    out.unlink()
-    more = dataclasses.replace(small, counts={"train": 17, "validation": 6})
-    monkeypatch.setitem(DATASETS, "fer2013", more)
     assert main(["export", "lanmsff.fer2013", str(out), "--int8", str(folder)]) == 2
     assert "read what is there with --partial" in capsys.readouterr().err and not out.exists()
     assert main(["export", "lanmsff.fer2013", str(out), "--int8", str(folder), "--partial"]) == 0
