@@ -167,6 +167,8 @@ def _as_ferzoo_errors() -> Iterator[None]:
 
     try:
         yield
+    except FerzooError:  # of these some are ValueErrors
+        raise
     except (ray.exceptions.RayError, ConnectionError, ValueError) as error:
         # Among the lines of a worker's traceback, and of advice.
         reasons = re.findall(r"^\S*(?:Error|Exception): .+$", str(error), re.MULTILINE) or [first_line(error)]
