@@ -28,8 +28,8 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Checkpoint folder of a transformer of one block: each kernel takes seconds to compile."""
-    size = {"depth": 1, "embed_dim": 16, "num_heads": 2, "img_size": 32}
+    """Checkpoint folder of a transformer without its blocks: each kernel takes seconds to compile."""
+    size = {"depth": 0, "embed_dim": 16, "num_heads": 2, "img_size": 32}
     torch.manual_seed(0)
     model = timm.create_model("test_vit", num_classes=3, **size)
     cfg = {"input_size": [3, 32, 32], "mean": [0.5] * 3, "std": [0.5] * 3, "num_classes": 3}

@@ -23,7 +23,7 @@ EMBEDDERS = ("lfn", "mfn", "mobilefacenet")
 
 # Small, and not square, so that height and width cannot be mistaken for one another.
 SIZE = (32, 48)
-#: Compilers take long for the others' 34 blocks or ResNet-18; `test_export.py` exports one of those whole.
+#: Compilers take long for the others' 34 blocks or ResNet-18.
 WHOLE = ("lanmsff", "mobilefacenet")
 #: Four copies of the same layers: what a compiler makes of them is seen in `test_peers.py`.
 COPIES = {"ma_net": [check.name for check in GRAPH_CHECKS]}
