@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from ferzoo.cli.main import main
+from ferzoo.train.loop import Run
 
 resource = pytest.importorskip("resource", reason="limits of the size of a file are POSIX")
 
@@ -40,14 +42,15 @@ def command(data: Path, out: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "ferzoo.cli.main", "train", *more, *settings]
 
 
-def train(data: Path, out: Path, *more: str, largest_file: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run the command, with files limited to a size as a full disk limits them."""
-
-    def limit() -> None:
-        if largest_file:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
-
-    return subprocess.run(command(data, out, *more), capture_output=True, text=True, timeout=300, preexec_fn=limit)
+@contextlib.contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Files of this process limited to a size, as a full disk limits them."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def run_here(data: Path, out: Path, *more: str) -> int:
@@ -75,25 +78,35 @@ def last_line(done: subprocess.CompletedProcess[str]) -> str:
     return done.stderr.strip().splitlines()[-1]
 
 
-@pytest.mark.parametrize(("largest_file", "file"), [(1_000_000, "model.safetensors"), (3_000_000, "state.pt")])
-def test_a_full_disk_in_the_first_epoch(data: Path, tmp_path: Path, largest_file: int, file: str) -> None:
+@pytest.mark.parametrize(("size", "file"), [(1_000_000, "model.safetensors"), (3_000_000, "state.pt")])
+def test_a_full_disk_in_the_first_epoch(
+    data: Path, tmp_path: Path, size: int, file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "run"
-    message = last_line(train(data, out, largest_file=largest_file))
+    with largest_file(size):
+        message = refused_here(capsys, data, out)
     assert f"{out / file}: File too large" in message and "start again" in message
     assert not (out / "state.pt").exists()
     assert not [path.name for path in out.iterdir() if path.name.startswith(".")]
 
 
-def test_a_full_disk_later_loses_no_finished_epoch(data: Path, tmp_path: Path) -> None:
-    whole, out = tmp_path / "whole", tmp_path / "run"
+def test_a_full_disk_later_loses_no_finished_epoch(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, out, save = tmp_path / "whole", tmp_path / "run", Run._save
+
+    def save_and_stop(run: Run) -> None:
+        save(run)
+        raise KeyboardInterrupt
+
     train_here(data, whole)
-    begun = subprocess.Popen(command(data, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not (out / "state.pt").exists() and begun.poll() is None:
-        time.sleep(0.005)
-    begun.kill()
-    begun.wait()
+    with monkeypatch.context() as once:
+        once.setattr(Run, "_save", save_and_stop)
+        assert run_here(data, out) == 130
+    capsys.readouterr()
     kept = (out / "state.pt").read_bytes()
-    message = last_line(train(data, out, "--resume", largest_file=3_000_000))
+    with largest_file(3_000_000):
+        message = refused_here(capsys, data, out, "--resume")
     assert f"{out / 'state.pt'}: File too large" in message and "continue with --resume" in message
     assert (out / "state.pt").read_bytes() == kept
     train_here(data, out, "--resume")
