@@ -11,6 +11,7 @@ from torch import nn
 
 pytest.importorskip("numba", reason="comes with the extra cpu")
 
+from ferzoo.models.resnet18 import ResNet18
 from ferzoo.train import bfloat16
 from ferzoo.train.fused import use_fused_blocks
 from ferzoo.train.fused.dense import MatmulConv2d, _Convolve
@@ -138,16 +139,17 @@ def test_a_map_smaller_than_the_kernel_is_pytorchs_error() -> None:
 @pytest.mark.parametrize("name", ["scn", "dan", "dacl", "ma_net", "ran"])
 def test_the_gradient_of_a_network(name: str, products: list[torch.Size], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bfloat16, "is_native", lambda: True)  # sums as those of PyTorch's that it is compared with
+    monkeypatch.setattr(ResNet18, "widths", (16, 32, 128, 128))  # the last two stages have maps that are small
     torch.manual_seed(0)
     plain: Any = build_network(Recipe(model=name, model_kwargs={"img_size": 48}), 8).train()
     quick = copy.deepcopy(plain)
     assert use_fused_blocks(quick, True) > 5
-    images, labels = torch.randn(2, 3, 48, 48), torch.arange(2)
+    images, labels = torch.randn(8, 3, 48, 48), torch.arange(8)
     gradients = []
     for network in (plain, quick):
         torch.manual_seed(1)
         nn.functional.cross_entropy(through(network, images).float(), labels).backward()
         gradients.append(torch.cat([p.grad.flatten().double() for p in network.parameters() if p.grad is not None]))
     reference, found = gradients
-    assert products and nn.functional.cosine_similarity(reference, found, dim=0) > 0.98
-    assert found.norm() == pytest.approx(reference.norm().item(), rel=0.05)
+    assert products and nn.functional.cosine_similarity(reference, found, dim=0) > 0.99
+    assert found.norm() == pytest.approx(reference.norm().item(), rel=0.02)
