@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,23 @@ def shrunk(monkeypatch: pytest.MonkeyPatch) -> None:
         stages = [(out, 1, *mixes) for out, _, *mixes in module.STAGES]
         monkeypatch.setattr(module, "STAGES", tuple(stages))
     monkeypatch.setattr(ResNet18, "widths", (64, 32, 48, 80))
+
+
+@pytest.fixture(scope="session")
+def largest_file() -> Callable[[int], contextlib.AbstractContextManager[None]]:
+    """Limits the bytes of a file that this process writes, as a full disk limits them."""
+    resource: Any = pytest.importorskip("resource", reason="this system limits no file")
+
+    @contextlib.contextmanager
+    def limited(size: int) -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +16,6 @@ from safetensors.torch import load_file
 
 from ferzoo.cli.main import main
 from ferzoo.train.loop import Run
-
-resource = pytest.importorskip("resource", reason="limits of the size of a file are POSIX")
 
 
 @pytest.fixture(scope="module")
@@ -40,17 +37,6 @@ def command(data: Path, out: Path, *more: str) -> list[str]:
         "sizes={0: 32}", "threads=1", "device=cpu",
     ]  # fmt: skip
     return [sys.executable, "-m", "ferzoo.cli.main", "train", *more, *settings]
-
-
-@contextlib.contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """Files of this process limited to a size, as a full disk limits them."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def run_here(data: Path, out: Path, *more: str) -> int:
@@ -80,7 +66,7 @@ def last_line(done: subprocess.CompletedProcess[str]) -> str:
 
 @pytest.mark.parametrize(("size", "file"), [(1_000_000, "model.safetensors"), (3_000_000, "state.pt")])
 def test_a_full_disk_in_the_first_epoch(
-    data: Path, tmp_path: Path, size: int, file: str, capsys: pytest.CaptureFixture[str]
+    data: Path, tmp_path: Path, size: int, file: str, largest_file: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"
     with largest_file(size):
@@ -91,7 +77,7 @@ def test_a_full_disk_in_the_first_epoch(
 
 
 def test_a_full_disk_later_loses_no_finished_epoch(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    data: Path, tmp_path: Path, largest_file: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole, out, save = tmp_path / "whole", tmp_path / "run", Run._save
 
