@@ -41,6 +41,25 @@ def shrunk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ResNet18, "widths", (64, 32, 48, 80))
 
 
+def _exported(folder: Path, **inside: bool) -> Path:
+    pytest.importorskip("onnxruntime", reason="comes with the extra export")
+    pytest.importorskip("onnxscript", reason="comes with the extra export")
+    ferzoo = importlib.import_module("ferzoo")
+    return Path(ferzoo.export("lanmsff", folder / "lanmsff.onnx", **inside).path)
+
+
+@pytest.fixture(scope="session")
+def lanmsff_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped lanmsff as an ONNX file; not to be changed."""
+    return _exported(tmp_path_factory.mktemp("onnx"))
+
+
+@pytest.fixture(scope="session")
+def lanmsff_whole_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As above, from pictures to probabilities."""
+    return _exported(tmp_path_factory.mktemp("onnx"), preprocess=True, softmax=True)
+
+
 @pytest.fixture(scope="session")
 def largest_file() -> Callable[[int], contextlib.AbstractContextManager[None]]:
     """Limits the bytes of a file that this process writes, as a full disk limits them."""

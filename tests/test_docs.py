@@ -98,7 +98,7 @@ def test_python_of_the_pages(
         pytest.importorskip("onnxruntime", reason="comes with the extra export")
         pytest.importorskip("onnxscript", reason="comes with the extra export")
     if "exported" in needs:
-        ferzoo.export("lanmsff", "lanmsff.onnx")
+        shutil.copy(request.getfixturevalue("lanmsff_onnx"), "lanmsff.onnx")
     # A block may set it: monkeypatch puts it back.
     monkeypatch.setenv("FERZOO_WEIGHTS", os.environ.get("FERZOO_WEIGHTS", ""))
     exec(compiled, {"__name__": "page"})

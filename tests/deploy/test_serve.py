@@ -20,22 +20,17 @@ from PIL import Image
 import ferzoo
 from ferzoo.labels import FERPLUS
 
-pytest.importorskip("onnxruntime", reason="comes with the extra export")
-pytest.importorskip("onnxscript", reason="comes with the extra export")
-
 DOCS = Path(__file__).parents[2] / "docs"
 PHOTO = DOCS / "images" / "astronaut.jpg"
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(lanmsff_whole_onnx: Path) -> Iterator[str]:
     spec = importlib.util.spec_from_file_location("serve", DOCS / "examples" / "serve.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    path = tmp_path_factory.mktemp("served") / "lanmsff.onnx"
-    ferzoo.export("lanmsff", path, preprocess=True, softmax=True)
-    server = module.serve(str(path), 0)
+    server = module.serve(str(lanmsff_whole_onnx), 0)
     server.RequestHandlerClass.log_message = lambda *_: None
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

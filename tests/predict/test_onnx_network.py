@@ -32,12 +32,9 @@ pytest.importorskip("onnx", reason="comes with the extra export")
 PHOTO = Path(module.__file__).with_name("face.jpg")
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, Path]:
-    folder = tmp_path_factory.mktemp("onnx")
-    ferzoo.export("lanmsff", folder / "raw.onnx")
-    ferzoo.export("lanmsff", folder / "whole.onnx", preprocess=True, softmax=True)
-    return "lanmsff", folder / "raw.onnx", folder / "whole.onnx"
+@pytest.fixture
+def files(lanmsff_onnx: Path, lanmsff_whole_onnx: Path) -> tuple[str, Path, Path]:
+    return "lanmsff", lanmsff_onnx, lanmsff_whole_onnx
 
 
 def test_it_gives_what_torch_gives(files: tuple[str, Path, Path]) -> None:

@@ -70,16 +70,13 @@ def test_without_ray(run: Any, folder: Path, tmp_path: Path, monkeypatch: pytest
     assert code == 2 and 'pip install "ferzoo[ray]"' in err
 
 
-def test_an_onnx_file_scores_without_torch(folder: Path, tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime", reason="comes with the extra export")
-    pytest.importorskip("onnxscript", reason="comes with the extra export")
+def test_an_onnx_file_scores_without_torch(folder: Path, tmp_path: Path, lanmsff_onnx: Path) -> None:
     import ferzoo
 
-    ferzoo.export("lanmsff", tmp_path / "lanmsff.onnx")
     code = f"""
 import sys
 from ferzoo.predict.scoring import score
-done = score({str(folder)!r}, {str(tmp_path / "r.csv")!r}, {str(tmp_path / "lanmsff.onnx")!r}, detect=False, threads=1)
+done = score({str(folder)!r}, {str(tmp_path / "r.csv")!r}, {str(lanmsff_onnx)!r}, detect=False, threads=1)
 print(done.faces, sorted({{"torch", "torchvision", "timm", "ray"}} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

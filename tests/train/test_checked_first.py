@@ -175,10 +175,8 @@ def test_the_home_folder_of_a_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Recipe(out="~/runs").out == "/home/someone/runs"
 
 
-def test_an_exported_file_teaches(tmp_path: Path, splits: dict[str, Faces]) -> None:
-    pytest.importorskip("onnxruntime")
-    ferzoo.export("lanmsff", tmp_path / "teacher.onnx")
-    names = {"onnx": f"{tmp_path}/teacher.onnx", "torch": "lanmsff"}
+def test_an_exported_file_teaches(tmp_path: Path, splits: dict[str, Faces], lanmsff_onnx: Path) -> None:
+    names = {"onnx": str(lanmsff_onnx), "torch": "lanmsff"}
     cfg = ferzoo.create_model("lanmsff").pretrained_cfg
     images = torch.randn(3, 1, 48, 48, generator=torch.Generator().manual_seed(0))
     said = {kind: Teacher(name, cfg, FERPLUS)(images) for kind, name in names.items()}
