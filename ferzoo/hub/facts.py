@@ -16,6 +16,7 @@ from .. import __version__
 from ..data.readers import DATASETS
 from ..errors import CheckpointError
 from ..registry import entry_points as ep
+from ..registry.config import PREPARED
 from ..weights.configs import Checkpoint, checkpoints, recipe_facts
 from ..weights.resolve import default_tag
 from .checks import check_classes, checked_metrics, class_count, class_names
@@ -82,7 +83,7 @@ def facts_of(source: nn.Module | str | os.PathLike[str], model: nn.Module, **sta
     extra: Mapping[str, Any] = getattr(model, "ferzoo_cfg", None) or {}
     architecture = str(cfg.get("architecture") or type(model).__name__.lower())
     # A network in memory may have been trained since it was loaded: what was measured then is not said of it.
-    kept = ("grayscale",) if isinstance(source, nn.Module) else tuple(_KINDS)
+    kept = PREPARED if isinstance(source, nn.Module) else tuple(_KINDS)
     known: dict[str, Any] = {key: extra[key] for key in kept if extra.get(key) is not None}
     if wrong := [key for key, value in known.items() if not isinstance(value, _KINDS[key])]:
         raise CheckpointError(

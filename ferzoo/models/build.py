@@ -15,10 +15,21 @@ from torch import nn
 
 from ..errors import CheckpointError, CheckpointWarning, OptionError
 from ..labels import FERPLUS
-from ..registry.config import CFG_DEFAULTS, SAID, for_channels, one_source, only_file, source_in
+from ..registry.config import (
+    CFG_DEFAULTS,
+    CLASSES,
+    SAID,
+    for_channels,
+    one_source,
+    only_file,
+    prepared,
+    read_config,
+    source_in,
+)
 from ..registry.local import OWN_CFGS, local_cfg
 from ..registry.sources import checkpoint, hub_id, local_dir, refuse_source
 from ..weights.configs import checkpoints
+from ..weights.repository import CONFIG
 from ..weights.resolve import default_tag, resolve
 from ..weights.safe import refuse_pickled_sources
 from .base import FerModel
@@ -215,12 +226,17 @@ def build_model(
     args: dict[str, Any] = {}
     if pretrained and (source := source_in(overlay)):
         refuse_source(overlay, source)
-        # Facts of the weights that the cfg names by itself are none of these; the classes are those of a fresh network.
-        said: dict[str, Any] = dict.fromkeys({*SAID} - {"label_names"}) if cfg is None or isinstance(cfg, str) else {}
+        said: dict[str, Any] = {}
         if source == "hf_hub_id":
             path, config = checkpoint(None, overlay[source], cache_dir, local_only)
             overlay.update(only_file(path))
-            extra, said = config.ferzoo, {key: config.cfg.get(key) for key in SAID}
+            extra, said = config.ferzoo, {key: config.cfg.get(key) for key in (*SAID, *CLASSES)}
+        elif folder:
+            extra = prepared(read_config(folder / CONFIG).ferzoo)
+        elif cfg is None or isinstance(cfg, str):  # the cfg is that of weights that these are not
+            said = dict.fromkeys(SAID)
+            named = checkpoints().get(f"{variant}.{cfg or default_tag(variant)}")
+            extra = prepared(named.ferzoo) if named else {}
         overlay = {**said, **one_source(overlay, None)}
     elif pretrained and (cfg is None or isinstance(cfg, str)):
         weights = resolve(variant, cfg or None, cache_dir=cache_dir, local_files_only=local_only)

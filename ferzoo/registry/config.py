@@ -15,7 +15,9 @@ from ..weights.repository import read_json
 __all__ = [
     "BUILDERS",
     "CFG_DEFAULTS",
+    "CLASSES",
     "HOW",
+    "PREPARED",
     "SAID",
     "SOURCES",
     "FolderConfig",
@@ -25,6 +27,7 @@ __all__ = [
     "for_channels",
     "one_source",
     "only_file",
+    "prepared",
     "read_config",
     "source_in",
     "unsaid",
@@ -42,7 +45,11 @@ SOURCES = ("source", "hf_hub_id", "state_dict", "file", "url")
 #: And how they are read.
 HOW = ("hf_hub_filename", "custom_load")
 #: And what is said of one set of weights, and is not true of others of the same network.
-SAID = ("license", "description", "notes", "label_names", "label_descriptions")
+SAID = ("license", "description", "notes", "tag")
+#: And what is said of its classes.
+CLASSES = ("label_names", "label_descriptions")
+#: What a config.json says under `ferzoo` of how faces are prepared, as mean and std in timm's cfg do.
+PREPARED = ("grayscale",)
 #: Arguments of timm's factory and builder, which are none of a network: a config.json has no say in them.
 BUILDERS = frozenset(
     (
@@ -82,14 +89,14 @@ def source_in(cfg: Mapping[str, Any]) -> str:
     return next((key for key in (("hf_hub_id",) if cfg.get("source") == "hf-hub" else ()) + order if cfg.get(key)), "")
 
 
-def unsaid(cfg: Mapping[str, Any], *kept: str) -> dict[str, Any]:
-    """A cfg without what is said of its weights, for others in their place.
+def unsaid(cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """A cfg of timm's without what is said of its weights, for another state of the same network in their place."""
+    return {key: value for key, value in cfg.items() if key not in SAID}
 
-    Args:
-        cfg: timm's pretrained cfg.
-        *kept: Fields that stay, such as the names of the classes where the weights are another state of the same.
-    """
-    return {key: value for key, value in cfg.items() if key not in SAID or key in kept}
+
+def prepared(ferzoo: Mapping[str, Any]) -> dict[str, Any]:
+    """Of what timm's cfg has no field for, what stays true of another state of the same network."""
+    return {key: ferzoo[key] for key in PREPARED if key in ferzoo}
 
 
 def one_source(overlay: Mapping[str, Any] | None, path: Path | None) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from .config import (
     FolderConfig,
     classifier_prefixes,
     one_source,
+    prepared,
     read_config,
     source_in,
     unsaid,
@@ -68,13 +69,14 @@ def create_from_folder(folder: Path, origin: str = "", pretrained: bool = True, 
     _import(config, origin)
     path = checked_weights(folder, config, origin) if pretrained else None
     model = _build(config, path, origin, kwargs)
+    given = {key: kwargs[key] for key in ("pretrained_cfg_overlay",) if kwargs.get(key)}
     if pretrained and not _is_strict(config, kwargs):
-        _check_rest(model, _build(config, path, origin, {}), config, origin)
+        _check_rest(model, _build(config, path, origin, given), config, origin)
     args: Any = {**config.model_args, **{key: value for key, value in kwargs.items() if key not in BUILDERS}}
     args.pop("num_classes", None)
     model.ferzoo_args = args
-    if not pretrained or not source_in(kwargs.get("pretrained_cfg_overlay") or {}):
-        model.ferzoo_cfg = config.ferzoo
+    others = pretrained and source_in(kwargs.get("pretrained_cfg_overlay") or {})
+    model.ferzoo_cfg = prepared(config.ferzoo) if others else config.ferzoo
     return model
 
 
@@ -96,7 +98,7 @@ def _build(config: FolderConfig, path: Path | None, origin: str, kwargs: Mapping
             model = timm.create_model(
                 config.architecture,
                 pretrained=path is not None,
-                pretrained_cfg=unsaid(config.cfg, "label_names") if others else config.cfg,
+                pretrained_cfg=unsaid(config.cfg) if others else config.cfg,
                 pretrained_cfg_overlay=overlay,
                 **args,
             )

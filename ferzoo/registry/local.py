@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import CheckpointError
 from ..weights.folders import Weights
 from ..weights.safe import refuse_damaged
-from .config import check_cfg, classifier_prefixes, unsaid
+from .config import CLASSES, PREPARED, check_cfg, classifier_prefixes, unsaid
 
 __all__ = ["OWN_CFGS", "local_cfg"]
 
@@ -30,12 +30,12 @@ def local_cfg(architecture: str, tag: str, weights: Weights) -> dict[str, Any]:
 
     own = OWN_CFGS.get(architecture)
     base = PretrainedCfg(**own) if own else get_pretrained_cfg(architecture) or PretrainedCfg()
-    cfg = unsaid(base.to_dict(remove_source=True))
+    cfg = {key: value for key, value in unsaid(base.to_dict(remove_source=True)).items() if key not in CLASSES}
     facts = weights.facts or weights.path
     cfg |= {key: value for key, value in weights.cfg.items() if value is not None}
     cfg = {key: list(value) if isinstance(value, tuple) else value for key, value in cfg.items()}
     cfg.update(architecture=architecture, tag=tag)
-    check_cfg(facts, cfg, {}, {key: value for key, value in weights.ferzoo.items() if key == "grayscale"})
+    check_cfg(facts, cfg, {}, {key: value for key, value in weights.ferzoo.items() if key in PREPARED})
     stated, held = weights.cfg.get("num_classes"), _classes_in(weights, cfg.get("classifier"))
     if None not in (stated, held) and stated != held:
         raise CheckpointError(f"{facts} states num_classes {stated}, but the classifier in {weights.path} has {held}.")

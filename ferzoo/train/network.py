@@ -9,7 +9,7 @@ import torch
 
 from ..errors import CheckpointError, DataError, FerzooError, RecipeError, first_line
 from ..models.build import CLASSIFIER
-from ..registry.config import BUILDERS, HOW, SAID, SOURCES, classifier_prefixes, for_channels
+from ..registry.config import BUILDERS, CLASSES, HOW, SAID, SOURCES, classifier_prefixes, for_channels
 from ..registry.factory import create_model
 from ..registry.load import load_model
 from .bfloat16 import is_native
@@ -25,7 +25,7 @@ HEAD = ("pool.",)
 #: Fields of timm's cfg that are of other weights: where they are, what is said of them, how they are tested. Nobody has
 #: stated the licence of a run's weights, also where it began from weights that have one: the recipe names these.
 _OTHERS = frozenset(
-    (*SOURCES, *HOW, *SAID, "tag", "test_input_size", "test_crop_pct", "test_pool_size", "label_offset")
+    (*SOURCES, *HOW, *SAID, *CLASSES, "test_input_size", "test_crop_pct", "test_pool_size", "label_offset")
 )
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import timm
 from random_weights import Save, Tensors, assert_loaded
 
 import ferzoo
-from ferzoo.errors import CheckpointError
+from ferzoo.errors import CheckpointError, CheckpointWarning
+from ferzoo.hub.facts import Facts
+from ferzoo.hub.folder import write_folder
+from ferzoo.registry.load import wants_grey
 
 
 @pytest.mark.parametrize("name", ["lanmsff", "test_resnet"])
@@ -43,7 +47,7 @@ def test_the_source_in_the_overlay_goes_before_the_users_own(tensors: dict[str, 
 def test_weights_in_the_overlay_are_told_by_its_facts_alone(name: str, tensors: dict[str, Tensors], save: Save) -> None:
     if name == "lanmsff.mine":
         facts = {"license": "mit", "description": "mine", "label_names": list("abcdefgh")}
-        save(name, tensors["lanmsff"], facts, ferzoo={"metrics": {"accuracy": 99}})
+        save(name, tensors["lanmsff"], facts, ferzoo={"metrics": {"accuracy": 99}, "grayscale": True})
     own = ferzoo.create_model(name, pretrained=True)
     assert all(own.pretrained_cfg.get(key) for key in ("license", "description", "label_names"))
     given = {"state_dict": dict(tensors["lanmsff"]), "license": "apache-2.0"}
@@ -53,7 +57,37 @@ def test_weights_in_the_overlay_are_told_by_its_facts_alone(name: str, tensors: 
         None,
         own.pretrained_cfg["label_names"],
     ]
-    assert model.ferzoo_cfg == {} and model.pretrained_cfg["input_size"] == own.pretrained_cfg["input_size"]
+    assert model.pretrained_cfg.get("tag") is None and model.ferzoo_cfg == {"grayscale": True}
+    assert model.pretrained_cfg["input_size"] == own.pretrained_cfg["input_size"]
     named = {**given, "label_names": tuple("hgfedcba")}
     model = ferzoo.create_model(name, pretrained=True, pretrained_cfg_overlay=named)
     assert model.pretrained_cfg["label_names"] == named["label_names"]
+
+
+@pytest.mark.parametrize("where", ["shipped", "mine", "folder", "timm's way to a folder"])
+def test_faces_are_prepared_for_weights_in_the_overlay_as_for_the_others(
+    where: str, save: Save, tmp_path: Path
+) -> None:
+    name, create = (
+        {"shipped": "lanmsff", "mine": "lanmsff.mine"}.get(where, f"local-dir:{tmp_path}"),
+        ferzoo.create_model,
+    )
+    if where == "mine":
+        save(name, create("lanmsff").state_dict(), ferzoo={"grayscale": True})
+    elif where != "shipped":
+        write_folder(create("lanmsff"), Facts("lanmsff", grayscale=True), tmp_path, "me/x")
+        create = timm.create_model if "timm" in where else create
+    overlay = {"state_dict": ferzoo.create_model("lanmsff").state_dict()}
+    assert wants_grey(create(name, True)) and wants_grey(create(name, True, pretrained_cfg_overlay=overlay))
+
+
+def test_a_folder_of_timms_network_takes_an_overlay_with_another_classifier(tmp_path: Path) -> None:
+    timms = timm.create_model("test_resnet", num_classes=8)
+    write_folder(timms, Facts("test_resnet"), tmp_path, "me/x")
+    other = {key: tensor + 1 for key, tensor in timms.state_dict().items()}
+    with pytest.warns(CheckpointWarning, match="8 classes"):
+        model = ferzoo.create_model(
+            f"local-dir:{tmp_path}", True, num_classes=3, pretrained_cfg_overlay={"state_dict": dict(other)}
+        )
+    assert_loaded(model, other, but=("fc.",))
+    assert model.ferzoo_cfg == {"grayscale": False} and model.num_classes == 3
