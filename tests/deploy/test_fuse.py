@@ -38,9 +38,7 @@ def relative(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 @pytest.mark.parametrize("name", ferzoo.list_models())
-def test_fused_equals_original(name: str, tmp_path, request: pytest.FixtureRequest) -> None:
-    if name != "lfnsb":
-        request.getfixturevalue("shrunk")
+def test_fused_equals_original(name: str, tmp_path, shrunk: None) -> None:
     model, x = warmed_up(name)
     before = copy.deepcopy(model.state_dict())
     fused = ferzoo.fuse(model)
