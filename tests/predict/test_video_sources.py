@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 import threading
 import warnings
@@ -11,11 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from video_clips import RED, SIDE, find_squares, quarter_turn, scene, trim, walk, write_clip, zero_the_tail
+from video_clips import RED, SIDE, find_squares, quarter_turn, scene, walk, write_clip
 
 from ferzoo.errors import MissingExtraError, VideoError, VideoWarning
 from ferzoo.predict.predictor import Predictor
-from ferzoo.predict.video_container import frames_shown
 from ferzoo.predict.video_source import open_source
 
 cv2: Any = pytest.importorskip("cv2", reason="comes with the extra faces")
@@ -199,30 +197,6 @@ def test_a_file_that_was_cut_off_is_told_however_little_is_missing(
     source = open_source(tmp_path / "clip", None)
     assert len(list(source)) == 5
     assert (source.problem, source.note) == (f"{tmp_path / 'clip'}: {expected}", None)
-
-
-@pytest.mark.parametrize("damaged", [False, True])
-@pytest.mark.parametrize(("start", "frames"), [(0, 40), (0, 18), (20, 20)])
-def test_an_mp4_shows_what_its_edit_list_says(tmp_path: Path, start: int, frames: int, damaged: bool) -> None:
-    path = write_clip(tmp_path / "clip.mp4", walk(40))
-    trim(path, start, frames)
-    if damaged:
-        zero_the_tail(path)
-    source = open_source(path, None)
-    read = len(list(source))
-    assert source.note is None
-    if damaged and start + frames == 40:
-        assert read < frames and f"is damaged: {read} of {frames} frames could be read" in str(source.problem)
-    else:
-        assert (read, source.problem) == (frames, None)
-
-
-@pytest.mark.parametrize(("name", "shown"), [(b"moov", None), (b"hdlr", None), (b"elst", 3)])
-def test_a_length_of_an_mp4s_table_that_cannot_be(tmp_path: Path, name: bytes, shown: int | None) -> None:
-    data = bytearray(write_clip(tmp_path / "clip.mp4", walk(3)).read_bytes())
-    at = data.index(name)
-    data[at - 4 : at + 12] = b"\0\0\0\1" + name + b"\xff" * 8
-    assert frames_shown(io.BytesIO(data)) == shown
 
 
 def test_a_file_that_does_not_say_its_rate(capture: type[Capture], predictor: Predictor, tmp_path: Path) -> None:

@@ -1,0 +1,36 @@
+"""How many frames an MP4 shows by its own tables, and what is said of one that gives fewer."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from video_clips import trim, walk, write_clip, zero_the_tail
+
+from ferzoo.predict.video_container import frames_shown
+from ferzoo.predict.video_source import open_source
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+@pytest.mark.parametrize(("start", "frames"), [(0, 40), (0, 18), (20, 20)])
+def test_an_mp4_shows_what_its_edit_list_says(tmp_path: Path, start: int, frames: int, damaged: bool) -> None:
+    path = write_clip(tmp_path / "clip.mp4", walk(40))
+    trim(path, start, frames)
+    if damaged:
+        zero_the_tail(path)
+    source = open_source(path, None)
+    read = len(list(source))
+    assert source.note is None
+    if damaged and start + frames == 40:
+        assert read < frames and f"is damaged: {read} of {frames} frames could be read" in str(source.problem)
+    else:
+        assert (read, source.problem) == (frames, None)
+
+
+@pytest.mark.parametrize(("name", "shown"), [(b"moov", None), (b"hdlr", None), (b"elst", 3)])
+def test_a_length_of_an_mp4s_table_that_cannot_be(tmp_path: Path, name: bytes, shown: int | None) -> None:
+    data = bytearray(write_clip(tmp_path / "clip.mp4", walk(3)).read_bytes())
+    at = data.index(name)
+    data[at - 4 : at + 12] = b"\0\0\0\1" + name + b"\xff" * 8
+    assert frames_shown(io.BytesIO(data)) == shown
