@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterable, Iterator
-from typing import IO, Any
+from typing import IO
 
 __all__ = ["frames_shown", "is_count_exact", "is_cut_off"]
 
@@ -48,8 +48,8 @@ def frames_shown(file: IO[bytes]) -> int | None:
     if len(pictures) != 1:
         return None
     (track,) = pictures
-    times = list(struct.iter_unpack(">II", _table(_inside(file, track, *_TIMES), 8)))
-    frames = sum(count for count, _ in times)
+    times = _inside(file, track, *_TIMES)
+    frames = sum(count for count, _ in _rows(times, ">II"))
     edits = _edits(_inside(file, track, *_EDITS))
     scale, movie = _timescale(_inside(file, track, *_CLOCK)), _timescale(_inside(file, index, b"mvhd"))
     if not edits or not frames:
@@ -60,7 +60,7 @@ def frames_shown(file: IO[bytes]) -> int | None:
     delay = int.from_bytes(_inside(file, track, *_OFFSETS)[12:16], "big")
     ((length, begin),) = edits
     begin = max(begin - delay, 0)
-    return _frames_between(times, begin, begin + length * scale // movie) if length else None
+    return _frames_between(_rows(times, ">II"), begin, begin + length * scale // movie) if length else None
 
 
 def is_cut_off(file: IO[bytes]) -> bool:
@@ -114,9 +114,10 @@ def _inside(file: IO[bytes], span: tuple[int, int], *path: bytes) -> bytes:
     return file.read(max(span[1] - span[0], 0))
 
 
-def _table(content: bytes, width: int) -> bytes:
-    """The rows of a table, as many bytes wide, as far as they are there; behind version, flags and their number."""
-    return content[8 : 8 + (len(content) - 8) // width * width] if len(content) > 8 else b""
+def _rows(content: bytes, form: str) -> Iterator[tuple[int, ...]]:
+    """The rows of a table, as many as it states and has, behind version, flags and their number; not what follows."""
+    stated, there = int.from_bytes(content[4:8], "big"), max(len(content) - 8, 0) // struct.calcsize(form)
+    return struct.iter_unpack(form, memoryview(content)[8 : 8 + min(stated, there) * struct.calcsize(form)])
 
 
 def _timescale(content: bytes) -> int:
@@ -128,11 +129,10 @@ def _timescale(content: bytes) -> int:
 def _edits(content: bytes) -> list[tuple[int, int]]:
     """Length, in the movie's units, and begin, in the track's, of what an edit list shows; not of the pauses."""
     form = ">Qqi" if content[:1] == b"\1" else ">Iii"
-    rows = struct.iter_unpack(form, _table(content, struct.calcsize(form)))
-    return [(length, begin) for length, begin, _ in rows if begin >= 0]
+    return [(length, begin) for length, begin, _ in _rows(content, form) if begin >= 0]
 
 
-def _frames_between(times: Iterable[tuple[Any, ...]], begin: int, end: int) -> int:
+def _frames_between(times: Iterable[tuple[int, ...]], begin: int, end: int) -> int:
     """How many of the frames, given as numbers of frames with one step between them, begin in a time."""
     now = shown = 0
     for count, step in times:

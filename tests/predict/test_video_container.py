@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import struct
 from pathlib import Path
 
 import pytest
-from video_clips import trim, walk, write_clip, zero_the_tail
+from video_clips import append, trim, walk, write_clip, zero_the_tail
 
 from ferzoo.predict.video_container import frames_shown
 from ferzoo.predict.video_source import open_source
@@ -34,3 +35,21 @@ def test_a_length_of_an_mp4s_table_that_cannot_be(tmp_path: Path, name: bytes, s
     at = data.index(name)
     data[at - 4 : at + 12] = b"\0\0\0\1" + name + b"\xff" * 8
     assert frames_shown(io.BytesIO(data)) == shown
+
+
+@pytest.mark.parametrize(
+    ("boxes", "row", "edited"),
+    [
+        ("moov trak mdia minf stbl stts", struct.pack(">II", 50, 512), False),
+        ("moov trak edts elst", struct.pack(">Iii", 400, 0, 1 << 16), True),
+    ],
+)
+def test_a_table_has_as_many_rows_as_it_states(tmp_path: Path, boxes: str, row: bytes, edited: bool) -> None:
+    data = bytearray(write_clip(tmp_path / "clip.mp4", walk(10)).read_bytes())
+    if not edited:
+        data = data.replace(b"edts", b"free")
+    more = data.index(boxes.split()[-1].encode()) + 8
+    stated_alone = bytearray(data)
+    stated_alone[more : more + 4] = b"\xff" * 4
+    append(data, boxes, row)
+    assert [frames_shown(io.BytesIO(each)) for each in (data, stated_alone)] == [10, 10]

@@ -80,15 +80,24 @@ def slow_down(path: Path, fast: int, factor: int) -> None:
     data = bytearray(path.read_bytes())
     at = data.index(b"stts")
     entries, count, step = struct.unpack_from(">III", data, at + 8)
-    assert entries == 1 and data.index(b"mdat") < data.index(b"moov")
-    data[at + 8 : at + 20] = struct.pack(">5I", 2, fast, step, count - fast, step * factor)
-    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stts"):
-        size = data.index(name) - 4
-        struct.pack_into(">I", data, size, struct.unpack_from(">I", data, size)[0] + 8)
+    assert entries == 1
+    struct.pack_into(">III", data, at + 8, 2, fast, step)
+    append(data, "moov trak mdia minf stbl stts", struct.pack(">II", count - fast, step * factor))
     # The edit list ends where the movie did.
     edit = data.index(b"edts")
     data[edit : edit + 4] = b"free"
     path.write_bytes(data)
+
+
+def append(data: bytearray, boxes: str, content: bytes) -> None:
+    """Put bytes behind the content of an MP4's box, whose name follows those of the boxes around it."""
+    places = [data.index(name.encode()) - 4 for name in boxes.split()]
+    sizes = [struct.unpack_from(">I", data, place)[0] for place in places]
+    assert data.index(b"mdat") < places[0]  # the places of the frames stay
+    for place, size in zip(places, sizes, strict=True):
+        struct.pack_into(">I", data, place, size + len(content))
+    end = places[-1] + sizes[-1]
+    data[end:end] = content
 
 
 def trim(path: Path, start: int, frames: int) -> None:
