@@ -34,8 +34,8 @@ def frames_shown(file: IO[bytes]) -> int | None:
         file: The open file.
 
     Returns:
-        The number; None for other formats, and where the tables do not tell: in a fragmented file, and with several
-        pictures or edits.
+        The number, without the pauses between edits; None for other formats, and where the tables do not tell: in a
+        fragmented file, with several pictures, and with an edit of no length.
     """
     if not file.seekable():
         return None
@@ -54,13 +54,12 @@ def frames_shown(file: IO[bytes]) -> int | None:
     scale, movie = _timescale(_inside(file, track, *_CLOCK)), _timescale(_inside(file, index, b"mvhd"))
     if not edits or not frames:
         return frames or None
-    if len(edits) > 1 or not scale or not movie:
+    if not scale or not movie or not all(length for length, _ in edits):
         return None
     # Times are those of decoding, an edit's those of showing, later by as much as the first frame is.
     delay = int.from_bytes(_inside(file, track, *_OFFSETS)[12:16], "big")
-    ((length, begin),) = edits
-    begin = max(begin - delay, 0)
-    return _frames_between(_rows(times, ">II"), begin, begin + length * scale // movie) if length else None
+    spans = [(max(begin - delay, 0), length * scale // movie) for length, begin in edits]
+    return sum(_frames_between(_rows(times, ">II"), begin, begin + length) for begin, length in spans)
 
 
 def is_cut_off(file: IO[bytes]) -> bool:

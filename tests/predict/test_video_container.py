@@ -14,16 +14,19 @@ from ferzoo.predict.video_source import open_source
 
 
 @pytest.mark.parametrize("damaged", [False, True])
-@pytest.mark.parametrize(("start", "frames"), [(0, 40), (0, 18), (20, 20)])
-def test_an_mp4_shows_what_its_edit_list_says(tmp_path: Path, start: int, frames: int, damaged: bool) -> None:
+@pytest.mark.parametrize(
+    "edits", [[(0, 40)], [(0, 18)], [(20, 20)], [(0, 9), (10, 9)], [(0, 12), (0, 12)], [(20, 20), (0, 20)]]
+)
+def test_an_mp4_shows_what_its_edit_list_says(tmp_path: Path, edits: list[tuple[int, int]], damaged: bool) -> None:
     path = write_clip(tmp_path / "clip.mp4", walk(40))
-    trim(path, start, frames)
+    trim(path, *edits)
+    frames = sum(number for _, number in edits)
     if damaged:
         zero_the_tail(path)
     source = open_source(path, None)
     read = len(list(source))
     assert source.note is None
-    if damaged and start + frames == 40:
+    if damaged and any(start + number == 40 for start, number in edits):
         assert read < frames and f"is damaged: {read} of {frames} frames could be read" in str(source.problem)
     else:
         assert (read, source.problem) == (frames, None)

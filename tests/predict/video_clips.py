@@ -100,14 +100,16 @@ def append(data: bytearray, boxes: str, content: bytes) -> None:
     data[end:end] = content
 
 
-def trim(path: Path, start: int, frames: int) -> None:
-    """Write into the edit list of an MP4 of 25 frames a second which of its frames are to be shown."""
+def trim(path: Path, *edits: tuple[int, int]) -> None:
+    """Write into an MP4 of 25 frames a second which frames its edits are to show: the first and how many of each."""
     data = bytearray(path.read_bytes())
     scales = [struct.unpack_from(">I", data, data.index(name) + 16)[0] for name in (b"mvhd", b"mdhd")]
     at = data.index(b"elst")
     assert struct.unpack_from(">II", data, at + 4) == (0, 1)
     begin = struct.unpack_from(">I", data, at + 16)[0]
-    struct.pack_into(">II", data, at + 12, frames * scales[0] // 25, begin + start * scales[1] // 25)
+    rows = [(frames * scales[0] // 25, begin + start * scales[1] // 25, 1 << 16) for start, frames in edits]
+    struct.pack_into(">4I", data, at + 8, len(rows), *rows[0])
+    append(data, "moov trak edts elst", b"".join(struct.pack(">3I", *row) for row in rows[1:]))
     path.write_bytes(data)
 
 
