@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
+import io
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO, cast
@@ -12,34 +12,52 @@ from typing import Any, TextIO, cast
 __all__ = ["has_no_reader", "is_lost", "there_or_not", "unread_or_not"]
 
 
-class _Dropping:
-    """A stream whose text is dropped from the first error of a kind on: the null device takes its place."""
+class _Nowhere(io.TextIOBase):
+    """Takes all text and drops it; also after the command, from a handler that kept standard error."""
 
-    def __init__(self, stream: TextIO, nowhere: TextIO, ends: Callable[[OSError], bool]) -> None:
+    encoding = "utf-8"
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+    def close(self) -> None:
+        """Stays open."""
+
+
+_NOWHERE = cast(TextIO, _Nowhere())
+
+
+class _Dropping:
+    """A stream whose text is dropped from the first error of a kind on; for several threads, too."""
+
+    def __init__(self, stream: TextIO, ends: Callable[[OSError], bool]) -> None:
         closed = getattr(stream, "closed", False)  # a replacement of sys.stderr may have write and flush alone
-        self._stream, self._nowhere, self._ends = nowhere if closed else stream, nowhere, ends
+        self._stream, self._ends = _NOWHERE if closed else stream, ends
 
     def write(self, text: str) -> int:
         """Write, or drop; the number of characters."""
-        self._do(lambda: self._stream.write(text))
+        self._do(lambda stream: stream.write(text))
         return len(text)
 
     def flush(self) -> None:
         """Flush, or drop what was held back."""
-        self._do(self._stream.flush)
+        self._do(lambda stream: stream.flush())
 
     def isatty(self) -> bool:
         """Whether it is a terminal that is there."""
-        return self._stream is not self._nowhere and bool(getattr(self._stream, "isatty", bool)())
+        return bool(getattr(self._stream, "isatty", bool)())
 
-    def _do(self, call: Callable[[], object]) -> None:
+    def _do(self, call: Callable[[TextIO], object]) -> None:
+        stream = self._stream
         try:
-            call()
-        except OSError as error:
-            if not self._ends(error):
+            call(stream)
+        except (OSError, ValueError) as error:
+            if stream is not self._stream:  # lost meanwhile, and closed, by another thread
+                return
+            if isinstance(error, ValueError) or not self._ends(error):
                 raise
-            _close(self._stream)
-            self._stream = self._nowhere
+            self._stream = _NOWHERE
+            _close(stream)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -74,11 +92,10 @@ def is_lost(stream: TextIO) -> bool:
 def there_or_not() -> Iterator[None]:
     """Within the block a command may print: a closed stream takes all, and messages that cannot be told are dropped."""
     with contextlib.ExitStack() as stack:
-        nowhere = stack.enter_context(_nowhere())
         # Python has None for a stream that was closed before it began, and prints messages for it as output.
         if sys.stdout is None:
-            stack.enter_context(contextlib.redirect_stdout(nowhere))
-        messages = cast(TextIO, _Dropping(nowhere if sys.stderr is None else sys.stderr, nowhere, lambda _: True))
+            stack.enter_context(contextlib.redirect_stdout(_NOWHERE))
+        messages = cast(TextIO, _Dropping(_NOWHERE if sys.stderr is None else sys.stderr, lambda _: True))
         stack.enter_context(contextlib.redirect_stderr(messages))
         yield
 
@@ -86,10 +103,5 @@ def there_or_not() -> Iterator[None]:
 @contextlib.contextmanager
 def unread_or_not() -> Iterator[None]:
     """Within it output is dropped once its reader (`head`, a pager) has gone, for a command that writes files, too."""
-    with _nowhere() as nowhere:
-        with contextlib.redirect_stdout(cast(TextIO, _Dropping(sys.stdout, nowhere, has_no_reader))):
-            yield
-
-
-def _nowhere() -> TextIO:
-    return open(os.devnull, "w", encoding="utf-8")
+    with contextlib.redirect_stdout(cast(TextIO, _Dropping(sys.stdout, has_no_reader))):
+        yield

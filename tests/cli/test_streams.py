@@ -107,6 +107,51 @@ def test_a_replacement_of_standard_error_need_not_be_a_file(
     assert stderr.text == kept
 
 
+class Shared(Tee):
+    """On a full disk, and other threads write to it, too: while it fails, and while it is closed."""
+
+    closed = False
+
+    def write(self, text: str) -> int:
+        if text == "a message":
+            print("a thread's", file=sys.stderr)
+        if self.closed:
+            raise ValueError("I/O operation on closed file.")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def close(self) -> None:
+        self.closed = True
+        print("another thread's", file=sys.stderr)
+
+
+def test_standard_error_is_lost_once_for_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(args: object) -> int:
+        print("a message", file=sys.stderr)
+        print("the next", file=sys.stderr, flush=True)
+        return 0
+
+    monkeypatch.setattr(list_names, "run", run)
+    monkeypatch.setattr(sys, "stderr", Shared())
+    assert main(["list"]) == 0
+
+
+def test_who_keeps_a_lost_standard_error_can_write_after_the_command(
+    gone: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = []
+
+    def run(args: object) -> int:
+        kept.append(sys.stderr)
+        print("a message", file=sys.stderr, flush=True)
+        return 0
+
+    monkeypatch.setattr(list_names, "run", run)
+    monkeypatch.setattr(sys, "stderr", gone)
+    assert main(["list"]) == 0
+    print("a message of a handler of logging", file=kept[0], flush=True)
+    assert not kept[0].closed
+
+
 def test_a_full_disk_is_told_after_the_reader_has_gone(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
