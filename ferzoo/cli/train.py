@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -29,8 +31,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, and print the history."""
-    import json
-
     from ..errors import RecipeError
     from ..train.recipe import Recipe
     from ..train.records import flat
@@ -38,14 +38,16 @@ def run(args: argparse.Namespace) -> int:
     files = [item for item in args.recipe if "=" not in item]
     if len(files) > 1:
         raise RecipeError(f"One recipe at a time, got {', '.join(files)}.")
+    given = Recipe.read(files[0] if files else None, [item for item in args.recipe if "=" in item])
     try:
-        recipe = Recipe.load(files[0] if files else None, [item for item in args.recipe if "=" in item])
+        recipe = Recipe.from_dict(given)
     except RecipeError as error:
-        if not args.resume:
+        out = str(given.get("out", Recipe.out))
+        if not (args.resume and _is_of_another_version(out)):
             raise
         raise RecipeError(
-            f"{error} If an earlier version began the run with this recipe, which is no longer accepted, start it anew "
-            "with another out=."
+            f"{error} Another version of ferzoo began the run in {out}, with a recipe that this one does not accept: "
+            "start it anew with another out=."
         ) from error
     if args.folds:
         recipe = dataclasses.replace(recipe, folds=args.folds)
@@ -89,6 +91,22 @@ def _kept(out: str) -> str:
     if any(Path(out).glob("state.pt")) or any(Path(out).glob("fold*/state.pt")):
         return f"every finished epoch is in {out}, continue with --resume"
     return "no epoch was finished, start again"
+
+
+def _is_of_another_version(out: str) -> bool:
+    """Whether a run's folder holds a recipe that cannot be one of this version's."""
+    from ..errors import RecipeError
+    from ..train.recipe import Recipe
+
+    folder = Path(os.path.expanduser(out))
+    try:
+        for path in (*folder.glob("recipe.json"), *folder.glob("fold*/recipe.json")):
+            Recipe.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except RecipeError:
+        return True
+    except (OSError, ValueError, AttributeError):  # damaged: what is wrong with the recipe that was given is told
+        pass
+    return False
 
 
 def _advise(device: str) -> None:

@@ -184,6 +184,15 @@ class Recipe:
         Raises:
             RecipeError: If the file, a key or a value is wrong; names the nearest key.
         """
+        return cls.from_dict(cls.read(path, overrides))
+
+    @staticmethod
+    def read(path: str | Path | None = None, overrides: Sequence[str] = ()) -> dict[str, Any]:
+        """What `load` takes, by key; nothing is checked.
+
+        Raises:
+            RecipeError: If the file cannot be read, or something is no valid YAML.
+        """
         import yaml
 
         values: dict[str, Any] = {}
@@ -205,7 +214,7 @@ class Recipe:
                 values[key] = parse_yaml(value)
             except yaml.YAMLError as error:
                 raise RecipeError(f"The value of {item!r} is no valid YAML: {error}") from error
-        return cls.from_dict(values)
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:

@@ -121,7 +121,6 @@ def test_plugins_lists_every_name(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "nowhere.yaml"], "cannot be read"),
         (["train", "data=nowhere", "out=also-nowhere"], "nowhere does not exist"),
         (["train", "sizes={0: ["], "no valid YAML"),
-        (["train", "--resume", "seed=-5"], "got -5. If an earlier version began the run with this recipe, which is no"),
         (["convert", "nowhere.pth", "out.safetensors", "--model", "lfnsb"], "There is no file nowhere.pth"),
     ],
 )
@@ -131,6 +130,34 @@ def test_errors_are_one_line(arguments: list[str], message: str, capsys: pytest.
     assert message in err
     assert err.startswith(f"ferzoo {arguments[0]}: ")
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("folder", ["", "fold1"])
+@pytest.mark.parametrize(
+    ("wrong", "before", "told"),
+    [
+        ("seed=-5", {"seed": -5}, True),
+        ("model=a.b", {"model": "a.b"}, True),
+        ("seed=-5", {"seed": 5}, False),
+        ("sede=3", {"seed": 3}, False),
+        ("seed=[", {"seed": -5}, False),
+        ("nowhere.yaml", {"seed": -5}, False),
+        ("seed=-5", [], False),
+        ("seed=-5", None, False),
+    ],
+)
+def test_resume_says_that_another_version_began_the_run_where_one_did(
+    wrong: str, before: object, told: bool, folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if before is not None:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / "recipe.json").write_text(json.dumps(before))
+    assert main(["train", "--resume", wrong, f"out={tmp_path}"]) == 2
+    said = capsys.readouterr().err
+    assert (f"Another version of ferzoo began the run in {tmp_path}, with a recipe that this one" in said) == told
+    assert ("start it anew" in said) == told
+    assert main(["train", wrong, f"out={tmp_path}"]) == 2
+    assert "Another version" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
