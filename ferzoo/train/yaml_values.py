@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from typing import Any
 
 __all__ = ["parse_yaml"]
 
-#: What PyYAML, which reads YAML 1.1, takes for numbers and dates beside those of 1.2: 010, 1_000, 1:30, 2026-01-31.
-_OLDER = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp")
+#: What PyYAML, which reads YAML 1.1, takes for numbers and dates beside those of 1.2: 010, 1_000, 1:30, 2026-01-31;
+#: and =, to which it gives a tag that it cannot read.
+_OLDER = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "timestamp", "value"))
 _WHOLE = re.compile(r"(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)\Z")
 _NUMBER = re.compile(
     r"(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z"
@@ -53,10 +55,11 @@ def parse_yaml(text: str) -> Any:
         def construct_object(self, node: Any, deep: bool = False) -> Any:
             try:
                 return super().construct_object(node, deep)
-            except (ValueError, LookupError, AttributeError) as error:  # PyYAML's own, each kind by another tag
+            # PyYAML's own, each kind by another tag.
+            except (ValueError, LookupError, AttributeError, OverflowError) as error:
                 kind = node.tag.rpartition(":")[2]
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"{node.value!r} does not fit its tag !!{kind}", node.start_mark
+                    None, None, f"{reprlib.repr(node.value)} cannot be read as !!{kind}", node.start_mark
                 ) from error
 
     def whole(loader: Any, node: Any) -> int:

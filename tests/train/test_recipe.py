@@ -75,11 +75,13 @@ def test_yaml_and_overrides(tmp_path: Path) -> None:
         ("lr=1_000", "lr must be a number; got '1_000'"),
         ("sizes={0: '4_8'}", r"sizes must be a mapping .*; got \{0: '4_8'\}"),
         ("sizes={0: 48, '1_0': 64}", r"sizes must be a mapping .*; got \{0: 48, '1_0': 64\}"),
-        ("seed=!!int x", "no valid YAML: 'x' does not fit its tag !!int"),
-        ("lr=!!float ''", "no valid YAML: '' does not fit its tag !!float"),
-        ("seed=!!bool x", "no valid YAML: 'x' does not fit its tag !!bool"),
-        ("seed=!!timestamp x", "no valid YAML: 'x' does not fit its tag !!timestamp"),
-        ("model_kwargs={!!bool x: 1}", "no valid YAML: 'x' does not fit its tag !!bool"),
+        ("seed=!!int x", "no valid YAML: 'x' cannot be read as !!int"),
+        ("lr=!!float ''", "no valid YAML: '' cannot be read as !!float"),
+        ("seed=!!bool x", "no valid YAML: 'x' cannot be read as !!bool"),
+        ("seed=!!timestamp x", "no valid YAML: 'x' cannot be read as !!timestamp"),
+        ("model_kwargs={!!bool x: 1}", "no valid YAML: 'x' cannot be read as !!bool"),
+        ("lr=!!float " + ":".join(["1"] * 300), "no valid YAML: '1:1:1:1:1:1:.*' cannot be read as !!float"),
+        ("seed=" + "1" * 5000, r"no valid YAML: '1+\.\.\.1{,20}' cannot be read as !!int"),
         ("model=no", "got False. YAML takes yes, no, on and off for true and false: put the word that you wrote in"),
         ("model=010", "got 10. Put what you wrote in quotes"),
         ("model=lanmsff.ferplus", "write model=lanmsff init=lanmsff.ferplus"),
@@ -142,6 +144,7 @@ def test_a_key_that_is_there_twice_is_named(content: str, tmp_path: Path) -> Non
         ("{true: a, yes: b}", "the key yes is there twice, as true before"),
         ("{~: a, null: b}", "the key null is there twice, as ~ before"),
         ("{a: 1, 'a': 2}", "the key a is there twice"),
+        ("{=: 1, '=': 2}", "the key = is there twice"),
         ("{<<: {a: 1}, <<: {b: 2}}", "the key << is there twice"),
     ],
 )
@@ -151,8 +154,8 @@ def test_a_key_that_is_there_twice_in_another_spelling(keys: str, message: str) 
 
 
 def test_keys_that_differ_stay() -> None:
-    given = {"1": 1, 1: 2, "<<": 3, "~": 4, None: 5}
-    assert Recipe.load(None, ["model_kwargs={'1': 1, 1: 2, '<<': 3, '~': 4, ~: 5}"]).model_kwargs == given
+    given = {"1": 1, 1: 2, "<<": 3, "~": 4, None: 5, "=": "="}
+    assert Recipe.load(None, ["model_kwargs={'1': 1, 1: 2, '<<': 3, '~': 4, ~: 5, =: =}"]).model_kwargs == given
 
 
 def test_timm_s_own_network_by_its_source() -> None:
