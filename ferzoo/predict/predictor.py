@@ -214,8 +214,8 @@ class Predictor:
                 frames should not wait; 1 to 100. It changes no result.
 
         Returns:
-            An iterator of one `VideoFrame` a frame, in order. If a file or a camera ends before its time, or a
-            file may do so, a `VideoWarning` follows the last one.
+            An iterator of one `VideoFrame` a frame, in order. If a file or a camera ends before its time, or it cannot
+            be told whether a file does, a `VideoWarning` follows the last one.
 
         Raises:
             VideoError: If the source cannot be opened, has no frames or no frame rate, or too many frames would wait.

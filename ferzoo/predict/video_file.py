@@ -18,7 +18,7 @@ __all__ = ["TimedFrame", "VideoFile", "opencv"]
 
 #: Reads in a row that may fail before a file's end is believed: a damaged frame costs one each.
 MAX_FAILED = 30
-#: Also a true count may be off by a few. What is missing at the end is told from this many seconds on.
+#: Also a true count may be off by a few. What is missing at the end is told if it is more than this many seconds.
 TOLERANCE = 0.5
 
 
