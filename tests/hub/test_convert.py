@@ -107,13 +107,21 @@ def test_what_a_file_without_weights_is(content: bytes, said: str, tmp_path: Pat
             read_state_dict(tmp_path / "in.safetensors")
 
 
-@pytest.mark.parametrize("name", ["in.pth", "in.safetensors"])
-def test_a_file_that_cannot_be_read(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+@pytest.mark.parametrize(
+    ("name", "by"),
+    [
+        ("in.pth", "torch.load"),
+        ("in.safetensors", "ferzoo.hub.convert.load_file"),
+        ("in.pth", "pathlib.Path.open"),
+        ("in.safetensors", "pathlib.Path.open"),
+    ],
+)
+def test_a_file_that_cannot_be_read(name: str, by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
     (tmp_path / name).write_bytes(b"abc")
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(by, refuse)
     with pytest.raises(CheckpointError, match=f"{name} cannot be read: Permission denied"):
         read_state_dict(tmp_path / name)
 
