@@ -23,6 +23,7 @@ FLOORS = (
     {"hub", "deploy"},
     {"predict", "train", "testing"},
     {"cli"},
+    {"__main__"},
 )
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 #: On the ground, the names of the labels report through the errors.

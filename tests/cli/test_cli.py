@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,13 @@ def test_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
         main(["predikt"])
     assert stop.value.code == 2
     assert "predict" in capsys.readouterr().err
+
+
+def test_python_m_is_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["__main__.py", "list", "--losses", "--json"])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_module("ferzoo", run_name="__main__", alter_sys=True)
+    assert stop.value.code == 0 and "cosine_harmony" in capsys.readouterr().out
 
 
 def test_options_may_stand_between_arguments(capsys: pytest.CaptureFixture[str]) -> None:
