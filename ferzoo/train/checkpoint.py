@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from ..weights.files import write_atomically, write_tensors
 from .recipe import WHERE, Recipe
 
 __all__ = [
+    "alone",
     "check_free",
     "check_resumable",
     "clear_unfinished",
@@ -37,6 +40,55 @@ FILES = (
     "state.pt", "model.safetensors", "config.json", "metrics.json", "history.json", "history.csv", "recipe.json",
     "environment.json", "environment-after-*.json", "folds.json", "README.md",
 )  # fmt: skip
+
+
+#: Folders that this process holds, as open files.
+_HELD: set[int] = set()
+
+
+def _let_go() -> None:
+    """In a child, such as one that loads images, which would hold them beyond the end of its parent."""
+    for held in _HELD:
+        os.close(held)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
+
+
+@contextlib.contextmanager
+def alone(folder: Path, writes: bool = True) -> Iterator[None]:
+    """Hold a run's folder, which is made, where system and file system know locks: a second process is turned away.
+
+    Args:
+        folder: The folder.
+        writes: Whether this process is one that writes there.
+
+    Raises:
+        CheckpointError: If another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        writes = False
+    if not writes:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    held = os.open(folder, os.O_RDONLY)
+    _HELD.add(held)
+    try:
+        with contextlib.suppress(OSError):  # of a file system without locks
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise CheckpointError(
+                    f"Another process is training into {folder}: wait until it ends, or choose another out=."
+                ) from error
+        yield
+    finally:
+        _HELD.discard(held)
+        os.close(held)
 
 
 def clear_unfinished(folder: Path) -> None:

@@ -16,6 +16,7 @@ from ..data.faces import Faces
 from ..errors import CheckpointError, LossError, RecipeError, reworded
 from .batches import make_loader, make_mixing
 from .checkpoint import (
+    alone,
     check_free,
     check_resumable,
     clear_unfinished,
@@ -264,8 +265,8 @@ def train(recipe: Recipe, resume: bool = False, faces: dict[str, Faces] | None =
         The folder: weights, config and metrics of the best epoch, `recipe.json`, history, `state.pt` and the rest.
 
     Raises:
-        CheckpointError: If the folder holds a run or weights and `resume` is false, or cannot be resumed; if the loss
-            or its gradient is not finite any more, and what is kept then.
+        CheckpointError: If the folder holds a run or weights and `resume` is false, or cannot be resumed, or another
+            process trains into it; if the loss or its gradient is not finite any more, and what is kept then.
         DataError: If the data is missing or incomplete.
         RecipeError: If loss, network, teacher and data do not fit each other; names the key.
         UnknownNameError: If there is no such network, data set, loss or optimiser; names the nearest.
@@ -274,23 +275,26 @@ def train(recipe: Recipe, resume: bool = False, faces: dict[str, Faces] | None =
     if not resume:
         check_free(folder, recipe)
     run = Run(recipe, faces)
-    if resume:
-        run.resume()
-        run.processes.say(f"resuming after epoch {run.epoch}/{recipe.epochs}")
-    if run.processes.is_main:
-        clear_unfinished(folder)
-        write_json(folder / "recipe.json", recipe.to_dict())
-        # The first start's versions made the weights; a later one's stand beside them.
-        write_json(folder / f"environment{f'-after-{run.epoch}' if resume else ''}.json", environment())
+    with alone(folder, run.processes.is_main and (folder.is_dir() or not resume)):
         if resume:
-            run.write_history()
-    while not run.finished:
-        entry = run.step_epoch()
-        unseen = "" if entry["accuracy_unseen"] is None else f" (unseen {entry['accuracy_unseen']} %)"
-        run.processes.say(
-            f"epoch {entry['epoch']}/{recipe.epochs} done in {entry['seconds']} s: validation accuracy "
-            f"{entry['accuracy']} %{unseen}, best {run.best} %"
-        )
-    if run.processes.is_main and (why := write_readme(folder)):
-        run.processes.say(why)
+            run.resume()
+            run.processes.say(f"resuming after epoch {run.epoch}/{recipe.epochs}")
+        else:
+            check_free(folder, recipe)  # another run may have begun meanwhile
+        if run.processes.is_main:
+            clear_unfinished(folder)
+            write_json(folder / "recipe.json", recipe.to_dict())
+            # The first start's versions made the weights; a later one's stand beside them.
+            write_json(folder / f"environment{f'-after-{run.epoch}' if resume else ''}.json", environment())
+            if resume:
+                run.write_history()
+        while not run.finished:
+            entry = run.step_epoch()
+            unseen = "" if entry["accuracy_unseen"] is None else f" (unseen {entry['accuracy_unseen']} %)"
+            run.processes.say(
+                f"epoch {entry['epoch']}/{recipe.epochs} done in {entry['seconds']} s: validation accuracy "
+                f"{entry['accuracy']} %{unseen}, best {run.best} %"
+            )
+        if run.processes.is_main and (why := write_readme(folder)):
+            run.processes.say(why)
     return folder

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +18,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from ferzoo.cli.main import main
+from ferzoo.train.checkpoint import alone
 from ferzoo.train.loop import Run
 
 
@@ -133,6 +137,49 @@ def test_other_rows_are_refused(data: Path, tmp_path: Path, capsys: pytest.Captu
         for i, picture in enumerate(pictures):
             (sad / f"{i}.png").write_bytes(picture)
     train_here(data, out, "--resume", "in_memory=false")  # these are the same rows
+
+
+@pytest.mark.skipif(importlib.util.find_spec("fcntl") is None, reason="this system has no such locks")
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_second_process_is_turned_away(
+    workers: int, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, step, said = tmp_path / "run", Run.step_epoch, []
+
+    def meanwhile(run: Run) -> dict[str, Any]:
+        entry = step(run)
+        monkeypatch.setattr(Run, "step_epoch", step)
+        capsys.readouterr()
+        before = {path: path.read_bytes() for path in out.rglob("*.*") if path.is_file()}
+        said.append(refused_here(capsys, data, out, "--resume"))
+        assert {path: path.read_bytes() for path in out.rglob("*.*") if path.is_file()} == before
+        return entry
+
+    monkeypatch.setattr(Run, "step_epoch", meanwhile)
+    train_here(data, out, f"workers={workers}")
+    assert said == [f"ferzoo train: Another process is training into {out}: wait until it ends, or choose another out=."]
+    assert refused_here(capsys, data, tmp_path / "none", "--resume") and not (tmp_path / "none").exists()
+
+
+def test_a_child_lets_a_run_s_folder_go(tmp_path: Path) -> None:
+    """A child that outlives a killed run, as those that load images do for seconds, is no reason to turn it away."""
+    if not hasattr(os, "fork"):
+        pytest.skip("this system has no fork")
+    here, there = socket.socketpair()
+    with here, there:
+        with alone(tmp_path):
+            child = os.fork()
+            if not child:
+                there.send(b"!")
+                there.recv(1)  # until told
+                os._exit(0)
+            here.recv(1)
+        try:
+            with alone(tmp_path):
+                pass
+        finally:
+            here.send(b"!")
+            os.waitpid(child, 0)
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])
