@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import ImageError
+from ..weights.files import new_file
 from .faces import Face
 
 __all__ = ["SUFFIXES", "draw", "font", "save"]
@@ -80,11 +79,9 @@ def save(picture: Image.Image, path: Path) -> None:
     """
     temporary: Path | None = None
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".ferzoo-", suffix=path.suffix)
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as file:
+        temporary = new_file(path.parent, ".ferzoo-", path.suffix)
+        with temporary.open("wb") as file:
             picture.save(file, format=SUFFIXES[path.suffix.lower()], quality=92)
-        temporary.chmod(0o644)
         temporary.replace(path)
     except (OSError, ValueError) as error:
         raise ImageError(f"{path} cannot be written: {error}.") from error

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import os
-import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TextIO
@@ -13,6 +12,7 @@ from typing import Any, ClassVar, TextIO
 import numpy as np
 
 from ..errors import VideoError
+from ..weights.files import new_file
 from .drawing import draw
 from .images import printable
 from .json_text import json_text
@@ -186,13 +186,11 @@ class DrawnVideo:
     def _open(self, width: int, height: int) -> None:
         suffix = self._path.suffix.lower()
         try:
-            handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=".ferzoo-", suffix=suffix)
+            self._temporary = new_file(self._path.parent, ".ferzoo-", suffix)
         except OSError as error:
             raise VideoError(f"{printable(self._path)} cannot be written: {error.strerror}.") from error
-        os.close(handle)
-        self._temporary = Path(name)
         code = self._cv2.VideoWriter.fourcc(*self.SUFFIXES[suffix])
-        self._writer = self._cv2.VideoWriter(name, code, self._fps, (width, height))
+        self._writer = self._cv2.VideoWriter(str(self._temporary), code, self._fps, (width, height))
         if not self._writer.isOpened():
             raise VideoError(
                 f"{printable(self._path)} cannot be written: this OpenCV lacks the codec {self.SUFFIXES[suffix]}, or "
@@ -210,5 +208,4 @@ class DrawnVideo:
             raise VideoError(
                 f"{name} cannot be written: {written} of {self._count} frames are there. Is the disk full?"
             )
-        self._temporary.chmod(0o644)
         self._temporary.replace(self._path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["write_atomically", "write_tensors"]
+__all__ = ["new_file", "write_atomically", "write_tensors"]
+
+
+def new_file(folder: Path, prefix: str, suffix: str = "") -> Path:
+    """An empty file of a name that no other has, readable to those whom the umask lets.
+
+    Args:
+        folder: Where.
+        prefix: What its name begins with.
+        suffix: What it ends with.
+
+    Raises:
+        OSError: If it cannot be made.
+    """
+    while True:
+        path = folder / f"{prefix}{secrets.token_hex(4)}{suffix}"
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        except FileExistsError:
+            continue
+        return path
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
@@ -27,13 +47,10 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        temporary = Path(name)
+        temporary = new_file(path.parent, f".{path.name}.")
         write(temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
         temporary.replace(path)
     except Exception as error:
         # torch.save reports the system's refusal as an error of its own, which holds the real one.

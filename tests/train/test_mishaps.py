@@ -157,7 +157,9 @@ def test_a_second_process_is_turned_away(
 
     monkeypatch.setattr(Run, "step_epoch", meanwhile)
     train_here(data, out, f"workers={workers}")
-    assert said == [f"ferzoo train: Another process is training into {out}: wait until it ends, or choose another out=."]
+    assert said == [
+        f"ferzoo train: Another process is training into {out}: wait until it ends, or choose another out=."
+    ]
     assert refused_here(capsys, data, tmp_path / "none", "--resume") and not (tmp_path / "none").exists()
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from ferzoo.predict.drawing import save
 from ferzoo.weights.files import write_atomically, write_tensors
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
@@ -57,3 +60,15 @@ def test_tensors_come_back_bit_for_bit(tmp_path: Path) -> None:
     assert all(torch.equal(back[k], tensors[k]) and back[k].dtype == tensors[k].dtype for k in tensors)
     with safe_open(path, "pt") as file:
         assert file.metadata() == {"format": "pt", "architecture": "lfnsb"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="files have no such rights here")
+@pytest.mark.parametrize(("umask", "rights"), [(0o077, 0o600), (0o022, 0o644), (0o002, 0o664)])
+def test_the_umask_says_who_may_read_a_file(umask: int, rights: int, tmp_path: Path) -> None:
+    before = os.umask(umask)
+    try:
+        write_atomically(tmp_path / "rows.json", lambda path: path.write_text("{}"))
+        save(Image.new("RGB", (2, 2)), tmp_path / "face.png")
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {rights}
