@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -202,3 +203,12 @@ def reworded(words: Mapping[str, str]) -> Iterator[None]:
             text = re.sub(said, written, text)
         error.args = (text,)
         raise
+
+
+def no_text(name: str | os.PathLike[str]) -> str:
+    """What to say of a name that is no text, as others take names; empty where it is one."""
+    try:
+        os.fspath(name).encode("utf-8")
+    except UnicodeEncodeError:  # Python keeps a byte that it cannot read as half a character
+        return f"{os.fspath(name)!a} holds bytes that are no text in this locale: rename it, or set PYTHONUTF8=1."
+    return ""

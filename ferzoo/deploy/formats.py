@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import FerzooError, MissingExtraError, UnknownNameError
+from ..errors import FerzooError, MissingExtraError, UnknownNameError, no_text
 from ..registry.exported import METADATA, OnnxFile, is_exported
 from .fuse import fold, fuse, fuse_for_onnxruntime, fuse_for_openvino
 from .quiet import quietly
@@ -261,6 +261,8 @@ def check_target(path: Path) -> None:
     Raises:
         FerzooError: If it cannot.
     """
+    if why := no_text(path):  # the writers and runtimes take names as text
+        raise FerzooError(why)
     if os.path.isdir(path):  # pathlib's raises where a parent cannot be searched
         raise FerzooError(f"{path} is a folder: give the path of a file.")
     folder = next((each for each in path.parents if os.path.lexists(each)), path.parent)

@@ -265,7 +265,8 @@ class Predictor:
         height, width = rgb.shape[:2]
         if self.detector is None:
             return [((0, 0, width, height), None)]
-        return check_detections(self.detector(rgb), height, width)
+        # A detector of the user's may work in place.
+        return check_detections(self.detector(rgb.copy()), height, width)
 
     def classify(self, crops: Sequence[Any]) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         """Scores (classes,), and the embedding (D,) or None, of each face that `prepare` gave."""

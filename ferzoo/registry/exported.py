@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import CheckpointError, MissingExtraError, WeightsNotFoundError, first_line
+from ..errors import CheckpointError, MissingExtraError, WeightsNotFoundError, first_line, no_text
 
 __all__ = ["METADATA", "OPENED_BY", "OnnxFile", "is_exported", "refuse_other_exports"]
 
@@ -75,6 +75,8 @@ class OnnxFile:
         self.path, self._threads = Path(path).expanduser(), threads
         if not self.path.is_file():
             raise WeightsNotFoundError(f"There is no file {self.path}.")
+        if why := no_text(self.path):
+            raise CheckpointError(why)
         try:
             import onnxruntime
         except ImportError as error:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ..errors import RecipeError, nearest
+from ..errors import RecipeError, nearest, no_text
 from ..weights.configs import WHERE
 from .recipe_checks import TUPLES, as_type, check_ranges, checked_sizes, checked_tuple
 from .yaml_values import parse_yaml
@@ -210,6 +210,8 @@ class Recipe:
             key, found, value = item.partition("=")
             if not found:
                 raise RecipeError(f"An override is written key=value, got {item!r}.")
+            if why := no_text(item):
+                raise RecipeError(why)
             try:
                 values[key] = parse_yaml(value)
             except yaml.YAMLError as error:

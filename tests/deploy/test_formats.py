@@ -21,8 +21,9 @@ from ferzoo.deploy.bench_networks import find_network
 from ferzoo.deploy.formats import FORMATS, check_export, check_target, format_of
 from ferzoo.deploy.whole import Whole
 from ferzoo.errors import CheckpointError, FerzooError
-from ferzoo.registry.exported import METADATA, OPENED_BY
+from ferzoo.registry.exported import METADATA, OPENED_BY, OnnxFile
 from ferzoo.registry.load import load_model
+from ferzoo.train.recipe import Recipe
 
 #: Those that this machine need not compile.
 KINDS = [kind for kind in FORMATS if kind != "aotinductor"]
@@ -165,6 +166,19 @@ def test_where_no_file_can_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert main(["export", "lanmsff", str(tmp_path / "out.onnx")]) == 2
     assert "out.onnx is a folder" in capsys.readouterr().err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["net.bin", "out.onnx", "t.txt"]
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    """Bytes of another encoding, or of UTF-8 in a locale without it."""
+    name = f"{tmp_path}/\udcfc.onnx"
+    Path(name).touch()
+    for refused in (
+        lambda: ferzoo.export(tiny(), name),
+        lambda: OnnxFile(name),
+        lambda: Recipe.load(None, ["out=\udcfc"]),
+    ):
+        with pytest.raises(FerzooError, match=r"\\udcfc.*' holds bytes that are no text in this locale: rename it"):
+            refused()
 
 
 def test_where_a_file_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,17 @@ from ferzoo.predict.video_output import RowFile
 IMAGE = np.random.default_rng(2).integers(0, 256, (48, 48, 3), dtype=np.uint8)
 
 
+def test_a_detector_may_work_in_place() -> None:
+    def dim(rgb: np.ndarray) -> list[list[int]]:
+        rgb //= 4
+        return [[0, 0, 48, 48]]
+
+    picture = IMAGE.copy()
+    (found,) = Predictor(MeanColour(), detector=dim)(picture)
+    (expected,) = Predictor(MeanColour(), detector=lambda rgb: [[0, 0, 48, 48]])(IMAGE)
+    assert found.scores == pytest.approx(expected.scores) and (picture == IMAGE).all()
+
+
 @pytest.mark.parametrize("number", [np.int64(2), np.uint8(2)])
 def test_numbers_of_numpy(number: Any) -> None:
     predictor = Predictor(MeanColour(), detect=False, batch_size=number, threads=number, margin=np.float32(0.5))
