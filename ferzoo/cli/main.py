@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import errno
 import importlib.util
+import os
 import sys
 from collections.abc import Sequence
 
@@ -104,8 +105,17 @@ def _main(argv: Sequence[str] | None) -> int:
         if lost and unread:  # the reader of all there was to do (`head`, a pager) has gone
             return 0
         where = f"{error.filename}: " if error.filename else "standard output: " if lost else ""
-        print(f"ferzoo {command}: {where}{error.strerror or error}", file=sys.stderr)
+        gone = ": the current folder was deleted" if isinstance(error, FileNotFoundError) and not _here() else ""
+        print(f"ferzoo {command}: {where}{error.strerror or error}{gone}", file=sys.stderr)
         return 2
+
+
+def _here() -> str:
+    """The current folder; empty where it was deleted."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import operator
 from collections.abc import Callable
 from types import ModuleType
@@ -54,6 +55,9 @@ def find_registered(kind: str, name: str) -> Registered:
     """
     plural = {"block": "blocks", "loss": "losses"}[kind]
     entry = ep.find(kind, name, hint=f"See `ferzoo list --{plural}`.")
+    if kind == "block":
+        # As a whole: threads that import two of its modules first can deadlock.
+        importlib.import_module("timm.models")
     module = ep.load(entry)
     items = registered(kind).values()
     if entry.attribute:

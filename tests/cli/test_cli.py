@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
 from pathlib import Path
 
@@ -203,3 +204,14 @@ def test_show_prints_the_whole_recipe(capsys: pytest.CaptureFixture[str]) -> Non
     shown = json.loads(capsys.readouterr().out)
     assert shown["model"] == "lanmsff"
     assert shown["sizes"] == {"0": 32, "4": 48}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a folder that is used cannot be deleted here")
+def test_a_current_folder_that_was_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert main(["predict", "face.png", "-o", str(tmp_path / "rows.csv")]) == 2
+    assert capsys.readouterr().err.startswith("ferzoo predict: No such file or directory: the current folder was del")
