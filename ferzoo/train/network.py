@@ -13,6 +13,7 @@ from ..registry.config import BUILDERS, CLASSES, HOW, SAID, SOURCES, classifier_
 from ..registry.factory import create_model
 from ..registry.load import load_model
 from .bfloat16 import is_native
+from .dilated import use_folded_rows
 from .fused import use_fused_blocks
 from .pointwise import use_bf16_pointwise
 from .recipe import Recipe
@@ -58,6 +59,8 @@ def build_network(recipe: Recipe, num_classes: int) -> Any:
     if recipe.fused_blocks and not use_fused_blocks(model, recipe.amp):
         more = "" if recipe.amp else ", or set amp=true, with which there are more"
         raise RecipeError(f"fused_blocks=true finds no block in {recipe.model} that it computes: leave it out{more}.")
+    if recipe.amp and is_native():
+        use_folded_rows(model)  # after the blocks, which compute some of these themselves
     return model
 
 

@@ -22,6 +22,7 @@ from ferzoo.blocks.mixconv import MixConvBottleneck
 from ferzoo.blocks.pwfs import PWFS
 from ferzoo.blocks.two_path import ConvBnReLU
 from ferzoo.errors import MissingExtraError, RecipeError
+from ferzoo.train.dilated import use_folded_rows
 from ferzoo.train.fused import maps, use_fused_blocks
 from ferzoo.train.loop import train
 from ferzoo.train.network import build_network
@@ -219,6 +220,7 @@ def test_the_gradient_of_a_network(name: str, shrunk: None) -> None:
     plain: Any = build_network(Recipe(model=name, model_kwargs=drop), 8).train()
     quick = copy.deepcopy(plain)
     assert use_fused_blocks(quick, amp) > 5
+    use_folded_rows(quick)  # as build_network does
     images, labels = torch.randn(8, *plain.pretrained_cfg["input_size"]), torch.arange(8)
     flat = []
     for network, autocast in ((plain, False), (quick, amp)):

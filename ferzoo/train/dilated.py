@@ -1,0 +1,75 @@
+"""Dilated convolutions in bfloat16 whose gradient oneDNN would get wrong.
+
+Of maps in channels_last, with a dilation between rows, no stride and over 28 columns of output, its gradient of the
+weight holds what happened to lie in memory, NaN among it, on CPUs that have AVX-512 with bfloat16 and no AMX (seen with
+PyTorch 2.14, oneDNN 3.12). Without a dilation between the rows it is right.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+__all__ = ["RowFoldedConv2d", "use_folded_rows"]
+
+#: Columns of output up to which the gradient is right.
+SOUND_COLUMNS = 28
+
+
+class RowFoldedConv2d(nn.Conv2d):
+    """A dilated convolution that takes every d-th row of a map for a map of its own, where its gradient would be wrong.
+
+    That is so on a CPU under autocast to bfloat16. The function is the same, and so are names and weights.
+    """
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 (PyTorch's name)
+        """Return (N, out_channels, H', W') of (N, in_channels, H, W)."""
+        wrong = input.dim() == 4 and input.device.type == "cpu" and torch.is_grad_enabled() and _is_bfloat16()
+        return self.folded(input) if wrong and self._columns(input) > SOUND_COLUMNS else super().forward(input)
+
+    def folded(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the same, computed with no dilation between the rows."""
+        size, step = (len(x), x.shape[2]), self.dilation[0]
+        pad: Any = self.padding  # a string is left to PyTorch, see `fits`
+        above, inside = (pad[0], 0) if pad[0] % step else (0, pad[0] // step)
+        below = above + -(size[1] + 2 * above) % step
+        rows = F.pad(x.permute(0, 2, 3, 1), (0, 0, 0, 0, above, below)).unflatten(1, (-1, step))
+        maps = rows.permute(2, 0, 1, 3, 4).flatten(0, 1).permute(0, 3, 1, 2)
+        out = F.conv2d(maps, self.weight, self.bias, 1, (inside, pad[1]), (1, self.dilation[1]), self.groups)
+        rows = out.permute(0, 2, 3, 1).unflatten(0, (step, size[0])).permute(1, 2, 0, 3, 4).flatten(1, 2)
+        height = size[1] + 2 * pad[0] - step * (self.kernel_size[0] - 1)
+        return rows[:, :height].permute(0, 3, 1, 2)
+
+    def _columns(self, x: torch.Tensor) -> int:
+        pad: Any = self.padding
+        return x.shape[3] + 2 * int(pad[1]) - self.dilation[1] * (self.kernel_size[1] - 1)
+
+    @classmethod
+    def fits(cls, conv: nn.Conv2d) -> bool:
+        """Whether a convolution may be one of these."""
+        plain = conv.stride == (1, 1) and conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
+        return plain and conv.dilation[0] > 1
+
+
+def _is_bfloat16() -> bool:
+    return torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+
+
+def use_folded_rows(model: nn.Module) -> int:
+    """Make every plain dilated convolution of a network a `RowFoldedConv2d`, in place; names and weights stay.
+
+    Args:
+        model: A network in training; subclasses of `nn.Conv2d` are left alone.
+
+    Returns:
+        How many there were.
+    """
+    count = 0
+    for module in model.modules():
+        if type(module) is nn.Conv2d and RowFoldedConv2d.fits(module):
+            module.__class__ = RowFoldedConv2d
+            count += 1
+    return count
