@@ -24,6 +24,7 @@ __all__ = [
     "center_margin",
     "check_cfg",
     "classifier_prefixes",
+    "facts_beside",
     "for_channels",
     "one_source",
     "only_file",
@@ -97,6 +98,17 @@ def unsaid(cfg: Mapping[str, Any]) -> dict[str, Any]:
 def prepared(ferzoo: Mapping[str, Any]) -> dict[str, Any]:
     """Of what timm's cfg has no field for, what stays true of another state of the same network."""
     return {key: ferzoo[key] for key in PREPARED if key in ferzoo}
+
+
+def facts_beside(model: Any, own: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """What a built network has as `ferzoo_cfg`, where an overlay may have named other weights.
+
+    Args:
+        model: The network; building it from a repository has set that one's.
+        own: The facts of the weights that its name means.
+        source: The field that names others, empty where none does.
+    """
+    return getattr(model, "ferzoo_cfg", {}) if source == "hf_hub_id" else prepared(own) if source else dict(own)
 
 
 def one_source(overlay: Mapping[str, Any] | None, path: Path | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from ..weights.repository import fetch, hub_hint, is_hub_name
 from ..weights.resolve import available, resolve
 from ..weights.safe import refuse_pickled_sources
 from . import entry_points as ep
-from .config import one_source, prepared, source_in, unsaid
+from .config import facts_beside, one_source, source_in, unsaid
 from .folder import create_from_folder
 from .local import local_cfg
 from .lookup import find_registered, load_model
@@ -103,9 +103,10 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
         pretrained: Load trained weights; those of ``lfnsb`` and ``lanmsff`` come with the package.
         **kwargs: timm's: `num_classes`, `in_chans`, `global_pool`, `drop_rate`, `features_only`,
             `checkpoint_path`, `pretrained_cfg_overlay`, and the network's own, such as `img_size`; those of the Hub's
-            client, `cache_dir` and `local_files_only`. Where an overlay names other weights, by `file`, `state_dict`
-            or `hf_hub_id`, they are loaded as another state of the named ones: prepared faces and names of classes
-            stay, and what is said of the named weights alone does not, such as their licence.
+            client, `cache_dir` and `local_files_only`. Where an overlay names other weights, by `file` or `state_dict`,
+            they are loaded as another state of the named ones: prepared faces and names of classes stay, and what is
+            said of the named weights alone does not, such as their licence. For a repository, by `hf_hub_id`, its
+            own config.json says all of that.
 
     Returns:
         The network, in training mode as timm's are.
@@ -151,13 +152,13 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
     # FERZOO_WEIGHTS or the cache alone may know the tag: timm gets the cfg, and the file where weights are wanted.
     weights = resolve(architecture, tag, **where)
     cfg, overlay = local_cfg(architecture, tag, weights), kwargs.get("pretrained_cfg_overlay")
-    others = pretrained and bool(source_in(overlay or {}))  # weights in the place of these, with facts of their own
+    others = source_in(overlay or {}) if pretrained else ""  # weights in the place of these, with facts of their own
     kwargs["pretrained_cfg"] = unsaid(cfg) if others else cfg
     if pretrained:
         kwargs["pretrained_cfg_overlay"] = one_source(overlay, weights.path)
     model = timm.create_model(architecture, pretrained=pretrained, **kwargs)
     if pretrained:
-        model.ferzoo_cfg = prepared(weights.ferzoo) if others else weights.ferzoo
+        model.ferzoo_cfg = facts_beside(model, weights.ferzoo, others)
     return model
 
 

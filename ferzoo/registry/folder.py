@@ -18,8 +18,8 @@ from .config import (
     MOST_LETTERS,
     FolderConfig,
     classifier_prefixes,
+    facts_beside,
     one_source,
-    prepared,
     read_config,
     source_in,
     unsaid,
@@ -75,8 +75,8 @@ def create_from_folder(folder: Path, origin: str = "", pretrained: bool = True, 
     args: Any = {**config.model_args, **{key: value for key, value in kwargs.items() if key not in BUILDERS}}
     args.pop("num_classes", None)
     model.ferzoo_args = args
-    others = pretrained and source_in(kwargs.get("pretrained_cfg_overlay") or {})
-    model.ferzoo_cfg = prepared(config.ferzoo) if others else config.ferzoo
+    others = source_in(kwargs.get("pretrained_cfg_overlay") or {}) if pretrained else ""
+    model.ferzoo_cfg = facts_beside(model, config.ferzoo, others)
     return model
 
 
