@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import math
+from typing import Any
 
 import torch
 from torch import nn
 
-from .report import Check, Report
-from .subject import ModelSubject
+from .report import Check, Report, randomise
+from .subject import ModelSubject, batch
 
 __all__ = ["CONTRACT_CHECKS"]
 
@@ -61,7 +63,7 @@ def _constructor(subject: ModelSubject, report: Report) -> None:
     double = subject.build(dtype=torch.float64).eval()
     output = double(subject.batch(2, dtype=torch.float64))
     report.expect(output.dtype == torch.float64, f"a float64 network returns {output.dtype}")
-    dropping = subject.build(drop_rate=0.9).train()
+    dropping: Any = randomise(subject.build(drop_rate=0.9)).train()
     for part in dropping.modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
             part.eval()
@@ -111,9 +113,15 @@ def _forward(subject: ModelSubject, report: Report) -> None:
     )
     trained = model.forward_train(x)
     if report.expect(isinstance(trained, dict) and "logits" in trained, "forward_train gives no dict with 'logits'"):
+        report.expect("features" in trained, "forward_train gives no 'features', the map that many losses take")
         for key, wanted in (("logits", output), ("features", features), ("embedding", vector)):
             if key in trained:
                 report.same(trained[key], wanted, f"forward_train's {key}")
+    if wide and not subject.fixed_size:  # a square map does not show which of its sides is which
+        height, width = subject.size
+        rows, columns = model.forward_features(batch((1, subject.in_chans, height, 2 * width))).shape[2:]
+        upright = rows == features.shape[2] and columns > features.shape[3]
+        report.expect(upright, f"forward_features gives {rows}x{columns} for {height}x{2 * width} px, not (N, C, h, w)")
     report.expect(torch.equal(x, subject.x), "it changes its batch in place")
     # What is kept of a batch shows at another one.
     report.expect(bool(subject.other_output.isfinite().all()), "the logits of another batch are not finite")
@@ -168,11 +176,15 @@ def _cfg(subject: ModelSubject, report: Report) -> None:
     size: tuple[int, ...] = cfg.get("input_size") or ()
     if report.expect(len(size) == 3, f"input_size is {size!r}, expected (channels, height, width)"):
         for key in ("mean", "std"):
-            length = len(cfg.get(key) or ())
-            report.expect(length == size[0], f"{key} has {length} values for {size[0]} channels")
+            values = cfg.get(key) or ()
+            report.expect(len(values) == size[0], f"{key} has {len(values)} values for {size[0]} channels")
+            usable = all(math.isfinite(value) and (value > 0 or key == "mean") for value in values)
+            report.expect(usable, f"{key} is {values}, expected {'positive' if key == 'std' else 'finite'} numbers")
     labels = cfg.get("label_names")
     if labels:
         report.expect(len(labels) == cfg["num_classes"], f"{len(labels)} label_names for {cfg['num_classes']} classes")
+        twice = sorted({label for label in labels if list(labels).count(label) > 1})
+        report.expect(not twice, f"label_names has {', '.join(map(repr, twice))} more than once")
 
 
 CONTRACT_CHECKS = (
@@ -185,8 +197,8 @@ CONTRACT_CHECKS = (
     Check("device", "a forward pass makes its tensors on the device of the batch.", _device),
     Check(
         "forward",
-        "forward, forward_features, forward_head and forward_train (logits, features, embedding) agree, and change "
-        "neither the batch nor, in eval mode, the state dict.",
+        "forward, forward_features (N, C, h, w), forward_head and forward_train (logits, features, and embedding where "
+        "there is one) agree, and change neither the batch nor, in eval mode, the state dict.",
         _forward,
     ),
     Check(

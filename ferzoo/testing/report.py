@@ -154,8 +154,11 @@ def run_checks(checks: Collection[Check], subject: Any, name: str, skip: Collect
 
 @torch.no_grad()
 def randomise(module: nn.Module) -> nn.Module:
-    """Give every BatchNorm statistics and weights that are not 0 and 1, so that a lost one shows."""
+    """Give BatchNorms statistics and weights that are not 0 and 1, and wake what starts at zero: a lost one shows."""
     generator = torch.Generator().manual_seed(1)
+    for parameter in module.parameters():
+        if parameter.requires_grad and not parameter.any():
+            parameter.normal_(0.0, 0.1, generator=generator)
     for part in module.modules():
         if getattr(part, "running_mean", None) is not None and getattr(part, "running_var", None) is not None:
             part.running_mean.normal_(0.0, 0.1, generator=generator)  # type: ignore[union-attr,operator]

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import nn
 
 from ..registry.config import classifier_prefixes
-from .report import Check, Report
+from .report import Check, Report, randomise
 from .subject import ModelSubject
 
-__all__ = ["TRAINING_CHECKS", "missing_gradients"]
+__all__ = ["TRAINING_CHECKS", "dead_weights", "missing_gradients"]
 
 #: A unit may be dead at one initialisation; it is lost where no one of these wakes it.
 SEEDS = 4
@@ -38,33 +38,69 @@ def missing_gradients(parameters: Iterable[tuple[str, nn.Parameter]], report: Re
     return zero
 
 
+@torch.no_grad()
+def _descend(model: nn.Module, rate: float = 0.01) -> None:
+    """Take a step against the sign of each gradient, so that no network is too steep for it."""
+    for parameter in model.parameters():
+        if parameter.grad is not None:
+            parameter.sub_(rate * parameter.grad.sign())
+            parameter.grad = None
+
+
+def dead_weights(build: Callable[[int], Any], look: Callable[[Any], set[str]], report: Report) -> Any:
+    """Look for weights that training never reaches.
+
+    What starts at zero (a last BatchNorm, a gate, a classifier) shuts off what lies behind it until the first step.
+    So each further initialisation is looked at after one step more.
+
+    Args:
+        build: A network by its seed.
+        look: Runs it forwards and backwards; gives the names of weights whose gradient is all zero.
+        report: A failure that `look` notes ends the search.
+
+    Returns:
+        The network that was looked at last, with its gradients.
+    """
+    before = len(report.failures)
+    dead: set[str] | None = None
+    for seed in range(SEEDS):
+        model = build(seed).train()
+        for step in range(seed + 1):
+            if step:
+                _descend(model)
+            found = look(model)
+            dead = found if dead is None else dead & found
+            if not dead or len(report.failures) > before:
+                return model
+    for name in sorted(dead or ()):
+        report.fail(f"the gradient of {name} is all zero at {SEEDS} initialisations, and after up to {SEEDS - 1} steps")
+    return model
+
+
 def _gradients(subject: ModelSubject, report: Report) -> None:
-    x = subject.batch(4)
-    zero: set[str] | None = None
-    seed = 0
-    while zero is None or (zero and seed < SEEDS):
-        model = subject.build(seed).train()
+    x, before = subject.batch(4), len(report.failures)
+    labels = torch.arange(len(x)) % subject.model.num_classes
+    outputs: list[torch.Tensor] = []
+
+    def look(model: Any) -> set[str]:
         resting = [
             name
             for name, part in model.named_modules()
             if not part.training and any(p.requires_grad for p in part.parameters())
         ]
         report.expect(not resting, f"train() leaves {', '.join(resting[:4])} in eval mode")
-        exempt = set(getattr(model, "loss_only_parameters", ()))
-        labels = torch.arange(len(x)) % model.num_classes
         torch.default_generator.manual_seed(3)
-        output = model(x)
-        nn.functional.cross_entropy(output, labels).backward()
-        dead = missing_gradients(model.named_parameters(), report, exempt)
-        zero = dead if zero is None else zero & dead
-        if not seed and hasattr(model, "forward_train"):  # that it is there, `attributes` sees to
-            _trained(model, x, output, labels, report)
-            report.expect(torch.equal(x, subject.batch(4)), "in training mode it changes its batch in place")
-        seed += 1
-        if report.failures and report.failures[-1][0].name == "gradients":
-            return
-    for name in sorted(zero):
-        report.fail(f"the gradient of {name} is all zero at {SEEDS} initialisations")
+        outputs[:] = [model(x)]
+        nn.functional.cross_entropy(outputs[0], labels).backward()
+        return missing_gradients(model.named_parameters(), report, set(getattr(model, "loss_only_parameters", ())))
+
+    model = dead_weights(subject.build, look, report)
+    if hasattr(model, "forward_train"):  # that it is there, `attributes` sees to
+        _trained(model, x, outputs[0], labels, report)
+        report.expect(torch.equal(x, subject.batch(4)), "in training mode it changes its batch in place")
+    if len(report.failures) > before:
+        return
+    exempt = set(getattr(model, "loss_only_parameters", ()))
     names = dict(model.named_parameters())
     for name in sorted(exempt - set(names)):
         report.fail(f"loss_only_parameters names {name}, which is no parameter")
@@ -96,7 +132,7 @@ def _checkpointing(subject: ModelSubject, report: Report) -> None:
     x = subject.batch(4)
     results = []
     for enable in (False, True):
-        model = subject.build().train()
+        model: Any = randomise(subject.build()).train()
         model.set_grad_checkpointing(True)
         if not enable:
             model.set_grad_checkpointing(False)
@@ -155,8 +191,9 @@ def _weight_decay(subject: ModelSubject, report: Report) -> None:
 TRAINING_CHECKS = (
     Check(
         "gradients",
-        "a training step gives every parameter a gradient, or loss_only_parameters declares it; forward_train gives "
-        "the logits and gradient of forward, and train() reaches every module that has something to train.",
+        "a training step, or the next ones where something starts at zero, gives every parameter a gradient, or "
+        "loss_only_parameters declares it; forward_train gives the logits and gradient of forward, and train() "
+        "reaches every module that has something to train.",
         _gradients,
     ),
     Check(

@@ -45,6 +45,46 @@ class Idle(Gate):
         self.idle = nn.Linear(2, 2, **dd)
 
 
+class Closed(Gate):
+    """Of no use to training: each of two factors that start at zero waits for the other."""
+
+    def __init__(self, in_chs: int, out_chs: int, **dd: Any) -> None:
+        super().__init__(in_chs, out_chs, **dd)
+        self.gain = nn.Parameter(torch.zeros(1, out_chs, 1, 1, **dd))
+        nn.init.zeros_(self.conv.weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.gain * (self.conv(x) - self.conv.bias[:, None, None])
+
+
+class Blocked(Gate):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x * 0)
+
+
+class ReZero(Gate):
+    """A sound block: the branch starts at zero (Bachlechner et al. 2020, arXiv 2003.04887)."""
+
+    def __init__(self, in_chs: int, out_chs: int, device: Any = None, dtype: Any = None) -> None:
+        super().__init__(in_chs, out_chs, device, dtype)
+        self.gain = nn.Parameter(torch.zeros(1, device=device, dtype=dtype))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.gain * self.conv(x)
+
+
+class ZeroNorm(Gate):
+    """A sound block: the last BatchNorm of the branch starts at zero, and there is no shortcut."""
+
+    def __init__(self, in_chs: int, out_chs: int, device: Any = None, dtype: Any = None) -> None:
+        super().__init__(in_chs, out_chs, device, dtype)
+        self.bn = nn.BatchNorm2d(out_chs, device=device, dtype=dtype)
+        nn.init.zeros_(self.bn.weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.bn(self.conv(x))
+
+
 class Unplaced(Gate):
     def __init__(self, in_chs: int, out_chs: int, device: Any = None, dtype: Any = None) -> None:
         super().__init__(in_chs, out_chs)
@@ -62,8 +102,9 @@ class Hidden(Gate):
 BLOCK_NAMES = [check.name for check in BLOCK_CHECKS]
 
 
-def test_a_sound_block_passes_with_widths_of_16() -> None:
-    assert check_block(Gate) == BLOCK_NAMES
+@pytest.mark.parametrize("cls", [Gate, ReZero, ZeroNorm])
+def test_a_sound_block_passes_with_widths_of_16(cls: type[nn.Module]) -> None:
+    assert check_block(cls) == BLOCK_NAMES
 
 
 @pytest.mark.parametrize(
@@ -72,7 +113,9 @@ def test_a_sound_block_passes_with_widths_of_16() -> None:
         (InPlace, "forward", "it changes its input in place"),
         (Mixing, "forward", "input 0 alone differs"),
         (Lazy, "gradients", "no gradient reaches the input"),
+        (Blocked, "gradients", "the gradient of the input is all zero at 4 initialisations"),
         (Idle, "gradients", "idle.weight gets no gradient"),
+        (Closed, "gradients", "the gradient of conv.weight is all zero at 4 initialisations, and after up to 3 steps"),
         (Unplaced, "types", "device='meta' leaves conv.weight on cpu"),
         (Hidden, "copies", "the output after a safetensors round trip differs"),
     ],

@@ -81,6 +81,25 @@ class Counting(Scores):
         return super().value(x, target) * self.calls
 
 
+class Shifted(Scores):
+    """Each face is held against the label of the one before it."""
+
+    def value(self, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return super().value(x, target.roll(1, 0))
+
+
+class Reversed(Scores):
+    def value(self, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return super().value(x, target.flip(0))
+
+
+class Sorted(Scores):
+    """Sorts its labels, and not its faces."""
+
+    def value(self, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return super().value(x, target[target.argmax(1).argsort()])
+
+
 class Infinite(Scores):
     def value(self, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return super().value(x, target) / 0
@@ -258,6 +277,9 @@ def test_a_sound_function_passes() -> None:
         (Infinite, "value", "the loss is not finite"),
         (Noisy, "value", "the loss at a second call differs"),
         (Counting, "value", "the loss at a second call differs"),
+        (Shifted, "value", "the loss of the same faces and labels in another order differs"),
+        (Reversed, "value", "the loss of the same faces and labels in another order differs"),
+        (Sorted, "value", "the loss of the same faces and labels in another order differs"),
         (InPlace, "value", "it changes its input in place"),
         (Detached, "gradients", "does not require grad"),
         (Idle, "gradients", "no gradient reaches idle"),

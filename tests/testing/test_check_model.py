@@ -23,8 +23,9 @@ def only(*names: str) -> list[str]:
     return [name for name in NAMES if name not in names]
 
 
-def test_a_sound_network_passes() -> None:
-    assert check_model(entrypoint(Tiny)) == NAMES
+@pytest.mark.parametrize("cls", [Tiny, training.ZeroHead, training.ZeroBranch])
+def test_a_sound_network_passes(cls: type[nn.Module]) -> None:
+    assert check_model(entrypoint(cls)) == NAMES
 
 
 def test_chance_may_have_a_part_in_training() -> None:
@@ -90,7 +91,10 @@ def test_checks_leave_the_random_numbers_alone() -> None:
             "reset_classifier of a network with device='meta' leaves head.weight on cpu",
         ),
         (training.Detached, "gradients", "forward_train's logits give stem.conv.weight, .* no gradient"),
+        (training.ZeroCut, "gradients", "forward_train's logits give stem.conv.weight, .* no gradient"),
         (training.Softened, "gradients", "in training mode forward_train's logits differs"),
+        (training.LogitsAlone, "forward", "forward_train gives no 'features'"),
+        (tiny.Turned, "forward", "forward_features gives 8x4 for 32x64 px"),
         (tiny.Misnamed, "forward", r"forward_train's features has shape \(3, 3, 32, 32\), expected \(3, 12, 4, 4\)"),
         (tiny.Misnamed, "forward", r"forward_train's embedding has shape \(3, 6\), expected \(3, 12\)"),
         (training.FrozenNorms, "gradients", r"train\(\) leaves stem.bn, .* in eval mode"),
@@ -116,6 +120,9 @@ def test_a_broken_network_is_told(cls: type[nn.Module], check: str, message: str
         ({"license": None}, "pretrained_cfg has no license"),
         ({"first_conv": "conv1"}, "first_conv names conv1, but the state dict has no conv1.weight"),
         ({"mean": (0.5,)}, "mean has 1 values for 3 channels"),
+        ({"std": (0.5, 0, 0.5)}, r"std is \(0.5, 0, 0.5\), expected positive numbers"),
+        ({"mean": (0.5, float("nan"), 0.5)}, r"mean is \(0.5, nan, 0.5\), expected finite numbers"),
+        ({"label_names": ["a", "b", "c", "b", "e", "f"]}, "label_names has 'b' more than once"),
         ({"label_names": ["happy"]}, "1 label_names for 6 classes"),
     ],
 )

@@ -111,6 +111,11 @@ class SingleOnly(Tiny):
         super().__init__(*args, **{**kwargs, "dtype": None})
 
 
+class Turned(Tiny):
+    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward_features(x).mT
+
+
 class NoDropout(Tiny):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

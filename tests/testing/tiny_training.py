@@ -22,6 +22,49 @@ class TwoViews(Tiny):
         return head, nn.Dropout(0.2)
 
 
+class ZeroHead(Tiny):
+    """A sound network: its classifier starts at zero."""
+
+    def make_head(self) -> tuple[nn.Module, nn.Module]:
+        head, norm = super().make_head()
+        for parameter in head.parameters():
+            nn.init.zeros_(parameter)
+        return head, norm
+
+
+class ZeroBranch(ZeroHead):
+    """A sound network: so does the last BatchNorm of its residual branch, as timm's ResNets have it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        dd = {name: kwargs.get(name) for name in ("device", "dtype")}
+        self.stages[1].append(Residual(12, **dd))
+
+
+class Residual(nn.Module):
+    def __init__(self, channels: int, **dd: Any) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False, **dd)
+        self.bn = nn.BatchNorm2d(channels, **dd)
+        nn.init.zeros_(self.bn.weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.bn(self.conv(x))
+
+
+class ZeroCut(ZeroHead):
+    """Its classifier starts at zero, and what lies before it gets no gradient in forward_train."""
+
+    def forward_train(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        features = self.forward_features(x).detach()
+        return {"logits": self.forward_head(features), "features": features}
+
+
+class LogitsAlone(Tiny):
+    def forward_train(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"logits": self(x)}
+
+
 class Pretends(Tiny):
     loss_only_parameters = ("head.bias",)
 
