@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -210,5 +211,7 @@ def no_text(name: str | os.PathLike[str]) -> str:
     try:
         os.fspath(name).encode("utf-8")
     except UnicodeEncodeError:  # Python keeps a byte that it cannot read as half a character
-        return f"{os.fspath(name)!a} holds bytes that are no text in this locale: rename it, or set PYTHONUTF8=1."
+        code = sys.getfilesystemencoding()
+        more = "" if code == "utf-8" else ", or set PYTHONUTF8=1"
+        return f"{os.fspath(name)!a} holds bytes that are no text in {code}: take another name{more}."
     return ""

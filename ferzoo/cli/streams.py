@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, TextIO, cast
+from functools import cached_property
+from typing import Any, BinaryIO, TextIO, cast
 
 __all__ = ["has_no_reader", "is_lost", "there_or_not", "unread_or_not"]
 
@@ -17,8 +19,22 @@ class _Nowhere(io.TextIOBase):
 
     encoding = "utf-8"
 
+    @cached_property
+    def buffer(self) -> BinaryIO:
+        """For bytes, and for the processes that someone starts with this stream."""
+        return open(os.devnull, "wb", buffering=0)  # noqa: SIM115 (as long as the stream, which is never closed)
+
+    def fileno(self) -> int:
+        return self.buffer.fileno()
+
+    def writable(self) -> bool:
+        return True
+
     def write(self, text: str) -> int:
         return len(text)
+
+    def reconfigure(self, **kwargs: object) -> None:
+        """All ways to write nothing are the same."""
 
     def close(self) -> None:
         """Stays open."""

@@ -104,7 +104,12 @@ def _is_of_another_version(out: str) -> bool:
             Recipe.from_dict(json.loads(path.read_text(encoding="utf-8")))
     except RecipeError:
         return True
-    except (OSError, ValueError, AttributeError):  # damaged: what is wrong with the recipe that was given is told
+    except (
+        OSError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+    ):  # damaged: what is wrong with the recipe that was given is told
         pass
     return False
 

@@ -104,11 +104,13 @@ def facts_beside(model: Any, own: Mapping[str, Any], source: str) -> dict[str, A
     """What a built network has as `ferzoo_cfg`, where an overlay may have named other weights.
 
     Args:
-        model: The network; building it from a repository has set that one's.
+        model: The network; building one of the zoo's from a repository has set that one's.
         own: The facts of the weights that its name means.
         source: The field that names others, empty where none does.
     """
-    return getattr(model, "ferzoo_cfg", {}) if source == "hf_hub_id" else prepared(own) if source else dict(own)
+    if source == "hf_hub_id" and hasattr(model, "ferzoo_cfg"):
+        return dict(model.ferzoo_cfg)
+    return prepared(own) if source else dict(own)
 
 
 def one_source(overlay: Mapping[str, Any] | None, path: Path | None) -> dict[str, Any]:

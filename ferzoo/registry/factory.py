@@ -105,8 +105,8 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
             `checkpoint_path`, `pretrained_cfg_overlay`, and the network's own, such as `img_size`; those of the Hub's
             client, `cache_dir` and `local_files_only`. Where an overlay names other weights, by `file` or `state_dict`,
             they are loaded as another state of the named ones: prepared faces and names of classes stay, and what is
-            said of the named weights alone does not, such as their licence. For a repository, by `hf_hub_id`, its
-            own config.json says all of that.
+            said of the named weights alone does not, such as their licence. For a repository of a network of the
+            zoo, by `hf_hub_id`, its own config.json says all of that.
 
     Returns:
         The network, in training mode as timm's are.

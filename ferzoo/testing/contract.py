@@ -120,8 +120,10 @@ def _forward(subject: ModelSubject, report: Report) -> None:
     if wide and not subject.fixed_size:  # a square map does not show which of its sides is which
         height, width = subject.size
         rows, columns = model.forward_features(batch((1, subject.in_chans, height, 2 * width))).shape[2:]
-        upright = rows == features.shape[2] and columns > features.shape[3]
-        report.expect(upright, f"forward_features gives {rows}x{columns} for {height}x{2 * width} px, not (N, C, h, w)")
+        turned = rows > features.shape[2] and columns == features.shape[3]
+        report.expect(
+            not turned, f"forward_features gives {rows}x{columns} for {height}x{2 * width} px, not (N, C, h, w)"
+        )
     report.expect(torch.equal(x, subject.x), "it changes its batch in place")
     # What is kept of a batch shows at another one.
     report.expect(bool(subject.other_output.isfinite().all()), "the logits of another batch are not finite")

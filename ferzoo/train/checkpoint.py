@@ -48,8 +48,9 @@ _HELD: set[int] = set()
 
 def _let_go() -> None:
     """In a child, such as one that loads images, which would hold them beyond the end of its parent."""
-    for held in _HELD:
-        os.close(held)
+    while _HELD:
+        with contextlib.suppress(OSError):
+            os.close(_HELD.pop())
 
 
 if hasattr(os, "register_at_fork"):
@@ -58,14 +59,14 @@ if hasattr(os, "register_at_fork"):
 
 @contextlib.contextmanager
 def alone(folder: Path, writes: bool = True) -> Iterator[None]:
-    """Hold a run's folder, which is made, where system and file system know locks: a second process is turned away.
+    """Hold a run's folder, which is made, where system and file system know locks: a second run is turned away.
 
     Args:
         folder: The folder.
         writes: Whether this process is one that writes there.
 
     Raises:
-        CheckpointError: If another process holds it.
+        CheckpointError: If another run holds it.
     """
     try:
         import fcntl
@@ -75,20 +76,22 @@ def alone(folder: Path, writes: bool = True) -> Iterator[None]:
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)
-    held = os.open(folder, os.O_RDONLY)
-    _HELD.add(held)
+    held = -1
     try:
-        with contextlib.suppress(OSError):  # of a file system without locks
+        with contextlib.suppress(OSError):  # of a folder that may not be read, or a file system without locks
+            held = os.open(folder, os.O_RDONLY)
+            _HELD.add(held)
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise CheckpointError(
-                    f"Another process is training into {folder}: wait until it ends, or choose another out=."
+                    f"Another run is training into {folder}: wait until it ends, or choose another out=."
                 ) from error
         yield
     finally:
-        _HELD.discard(held)
-        os.close(held)
+        if held in _HELD:  # a child has let go of it
+            _HELD.discard(held)
+            os.close(held)
 
 
 def clear_unfinished(folder: Path) -> None:

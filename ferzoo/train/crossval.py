@@ -10,7 +10,7 @@ from typing import Any
 
 from ..data.faces import Faces
 from ..errors import CheckpointError
-from .checkpoint import clear_unfinished, write_json
+from .checkpoint import alone, clear_unfinished, write_json
 from .loop import train
 from .processes import is_first_process
 from .recipe import Recipe
@@ -33,25 +33,26 @@ def cross_validate(recipe: Recipe, folds: int, resume: bool = False, faces: dict
         `folds.json`: each fold's best accuracy in percent with its epoch, their mean and standard deviation (n - 1).
 
     Raises:
-        CheckpointError: If the folder holds a cross-validation and `resume` is false.
+        CheckpointError: If the folder holds a cross-validation and `resume` is false, or another one trains into it.
         DataError: If the data is missing or incomplete.
         RecipeError: If `folds` is below 2.
     """
     out = Path(recipe.out)
     if not resume and any(any(out.glob(f"fold*/{name}")) for name in ("state.pt", "history.json")):
         raise CheckpointError(f"{out} already holds folds: continue them with --resume, or choose another out=.")
-    if is_first_process():
-        clear_unfinished(out)
-    rows: list[dict[str, Any]] = []
-    for fold in range(folds):
-        folder = out / f"fold{fold}"
-        one = dataclasses.replace(recipe, folds=folds, fold=fold, out=str(folder))
-        train(one, resume=(folder / "state.pt").exists(), faces=faces)
-        if not is_first_process():
-            continue
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        rows.append({"fold": fold, **{k: metrics[k] for k in ("epoch", "rows", "accuracy", "macro_f1")}})
-        write_json(out / "folds.json", summary(rows, folds))
+    with alone(out, is_first_process()):
+        if is_first_process():
+            clear_unfinished(out)
+        rows: list[dict[str, Any]] = []
+        for fold in range(folds):
+            folder = out / f"fold{fold}"
+            one = dataclasses.replace(recipe, folds=folds, fold=fold, out=str(folder))
+            train(one, resume=(folder / "state.pt").exists(), faces=faces)
+            if not is_first_process():
+                continue
+            metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+            rows.append({"fold": fold, **{k: metrics[k] for k in ("epoch", "rows", "accuracy", "macro_f1")}})
+            write_json(out / "folds.json", summary(rows, folds))
     return out / "folds.json"
 
 

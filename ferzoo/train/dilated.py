@@ -32,8 +32,8 @@ class RowFoldedConv2d(nn.Conv2d):
 
     def folded(self, x: torch.Tensor) -> torch.Tensor:
         """Return the same, computed with no dilation between the rows."""
-        size, step = (len(x), x.shape[2]), self.dilation[0]
-        pad: Any = self.padding  # a string is left to PyTorch, see `fits`
+        size, step, pad = (len(x), x.shape[2]), self.dilation[0], _padding(self)
+        assert pad is not None  # see `fits`
         above, inside = (pad[0], 0) if pad[0] % step else (0, pad[0] // step)
         below = above + -(size[1] + 2 * above) % step
         rows = F.pad(x.permute(0, 2, 3, 1), (0, 0, 0, 0, above, below)).unflatten(1, (-1, step))
@@ -44,14 +44,26 @@ class RowFoldedConv2d(nn.Conv2d):
         return rows[:, :height].permute(0, 3, 1, 2)
 
     def _columns(self, x: torch.Tensor) -> int:
-        pad: Any = self.padding
-        return x.shape[3] + 2 * int(pad[1]) - self.dilation[1] * (self.kernel_size[1] - 1)
+        pad = _padding(self)
+        assert pad is not None
+        return x.shape[3] + 2 * pad[1] - self.dilation[1] * (self.kernel_size[1] - 1)
 
     @classmethod
     def fits(cls, conv: nn.Conv2d) -> bool:
         """Whether a convolution may be one of these."""
-        plain = conv.stride == (1, 1) and conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
+        plain = conv.stride == (1, 1) and conv.padding_mode == "zeros" and _padding(conv) is not None
         return plain and conv.dilation[0] > 1
+
+
+def _padding(conv: nn.Conv2d) -> tuple[int, int] | None:
+    """Rows and columns before and behind a map; None where there are more on one side, as padding="same" may have."""
+    given: Any = conv.padding
+    if given == "valid":
+        return (0, 0)
+    if given != "same":
+        return given
+    down, right = (step * (taps - 1) for step, taps in zip(conv.dilation, conv.kernel_size, strict=True))
+    return None if down % 2 or right % 2 else (down // 2, right // 2)
 
 
 def _is_bfloat16() -> bool:

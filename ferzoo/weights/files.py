@@ -15,7 +15,7 @@ __all__ = ["new_file", "write_atomically", "write_tensors"]
 
 
 def new_file(folder: Path, prefix: str, suffix: str = "") -> Path:
-    """An empty file of a name that no other has, readable to those whom the umask lets.
+    """An empty file of a name that no other has, readable to those whom the umask lets; its absolute path.
 
     Args:
         folder: Where.
@@ -25,6 +25,7 @@ def new_file(folder: Path, prefix: str, suffix: str = "") -> Path:
     Raises:
         OSError: If it cannot be made.
     """
+    folder = folder.absolute()  # also for libraries that take what stands before a colon for a protocol
     while True:
         path = folder / f"{prefix}{secrets.token_hex(4)}{suffix}"
         try:

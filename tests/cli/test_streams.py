@@ -7,6 +7,7 @@ import errno
 import io
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -150,6 +151,21 @@ def test_who_keeps_a_lost_standard_error_can_write_after_the_command(
     assert main(["list"]) == 0
     print("a message of a handler of logging", file=kept[0], flush=True)
     assert not kept[0].closed
+
+
+def test_a_stream_that_is_not_there_is_one_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(args: object) -> int:
+        subprocess.run([sys.executable, "-c", "print('a child')"], stdout=sys.stdout, stderr=sys.stderr, check=True)
+        for stream in (sys.stdout, sys.stderr):
+            stream.buffer.write(b"bytes")
+            stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+            assert stream.writable() and print("text", file=stream) is None
+        return 0
+
+    monkeypatch.setattr(list_names, "run", run)
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert main(["list"]) == 0
 
 
 def test_a_full_disk_is_told_after_the_reader_has_gone(

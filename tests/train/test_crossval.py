@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import statistics
 from pathlib import Path
@@ -16,6 +17,7 @@ import ferzoo
 from ferzoo.cli.main import main
 from ferzoo.data.faces import Faces
 from ferzoo.errors import CheckpointError
+from ferzoo.train.checkpoint import alone
 from ferzoo.train.crossval import cross_validate
 from ferzoo.train.recipe import Recipe
 
@@ -70,6 +72,11 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     out = capsys.readouterr().out
     assert f"mean accuracy over 2 folds: {found['mean_accuracy']} %, standard deviation {found['deviation']}" in out
     assert main(["train", *settings, "--folds", "2"]) != 0
+    with alone(tmp_path / "run"):
+        capsys.readouterr()
+        assert main(["train", *settings, "--folds", "2", "--resume"]) != 0
+        if importlib.util.find_spec("fcntl"):
+            assert f"Another run is training into {tmp_path / 'run'}:" in capsys.readouterr().err
     out = tmp_path / "recipe"
     assert main(["train", *settings, f"out={out}", "folds=2"]) == 0
     assert json.loads((out / "folds.json").read_text()) == found
@@ -82,10 +89,10 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(["train", str(tmp_path / "run" / "fold0" / "recipe.json"), "--resume"]) == 0
     assert (tmp_path / "run" / "fold0" / "model.safetensors").stat().st_mtime_ns == kept
     assert not (tmp_path / "run" / "fold0" / "fold0").exists()
-    alone = tmp_path / "alone"
-    assert main(["train", *settings, f"out={alone}", "folds=2", "fold=0"]) == 0
-    first = json.loads((alone / "metrics.json").read_text())
-    assert first["accuracy"] == found["runs"][0]["accuracy"] and not (alone / "folds.json").exists()
+    one = tmp_path / "one"
+    assert main(["train", *settings, f"out={one}", "folds=2", "fold=0"]) == 0
+    first = json.loads((one / "metrics.json").read_text())
+    assert first["accuracy"] == found["runs"][0]["accuracy"] and not (one / "folds.json").exists()
     capsys.readouterr()
     assert main(["train", *settings, "--folds", "2", "--resume", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == found

@@ -21,6 +21,8 @@ CONVS: dict[str, dict[str, Any]] = {
     "even": {"kernel_size": 2, "dilation": (2, 1), "padding": (1, 0)},
     "groups": {"groups": 4, "padding": 2},
     "depthwise": {"groups": 8, "dilation": 4, "padding": 4},
+    "same": {"padding": "same"},
+    "valid": {"padding": "valid", "kernel_size": (2, 3)},
 }
 
 
@@ -73,8 +75,9 @@ def test_what_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
         return nn.Conv2d.forward(self, x)
 
     monkeypatch.setattr(RowFoldedConv2d, "folded", folded)
-    others = [convolution(stride=2), convolution(dilation=(1, 2)), convolution(padding="same"), convolution(dilation=1)]
+    others = [convolution(stride=2), convolution(dilation=(1, 2)), convolution(dilation=1)]
     others.append(convolution(padding=2, padding_mode="reflect"))
+    others.append(convolution(padding="same", kernel_size=2, dilation=3))
     assert use_folded_rows(nn.ModuleList(others)) == 0 and all(type(conv) is nn.Conv2d for conv in others)
     quick = nn.Sequential(convolution(padding=2))
     use_folded_rows(quick)

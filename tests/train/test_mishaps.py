@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import json
 import os
@@ -157,16 +158,63 @@ def test_a_second_process_is_turned_away(
 
     monkeypatch.setattr(Run, "step_epoch", meanwhile)
     train_here(data, out, f"workers={workers}")
-    assert said == [
-        f"ferzoo train: Another process is training into {out}: wait until it ends, or choose another out=."
-    ]
+    assert said == [f"ferzoo train: Another run is training into {out}: wait until it ends, or choose another out=."]
     assert refused_here(capsys, data, tmp_path / "none", "--resume") and not (tmp_path / "none").exists()
 
 
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+
+
+@needs_fork
+def test_a_child_closes_nothing_twice(tmp_path: Path) -> None:
+    """Nor does a child of its own, where the number is that of another file."""
+    with alone(tmp_path / "run"):
+        child = os.fork()
+        if not child:
+            code = 1
+            try:
+                with (tmp_path / "mine").open("w") as file:
+                    grandchild = os.fork()
+                    if not grandchild:
+                        os.fstat(file.fileno())
+                        os._exit(0)
+                    code = os.waitpid(grandchild, 0)[1]
+            finally:
+                os._exit(bool(code))
+        assert os.waitpid(child, 0)[1] == 0
+
+
+@needs_fork
+def test_a_block_that_a_child_leaves_is_left_in_peace(tmp_path: Path) -> None:
+    parent = os.getpid()
+    code = 1
+    try:
+        with alone(tmp_path):
+            child = os.fork()
+        code = 0
+    finally:
+        if os.getpid() != parent:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_folder_that_cannot_be_held_is_trained_into_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: Any) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    for name in ("os.open", "fcntl.flock"):
+        with monkeypatch.context() as patch:
+            if name == "os.open" or importlib.util.find_spec("fcntl"):
+                patch.setattr(name, refuse)
+            with alone(tmp_path):
+                pass
+
+
+@needs_fork
 def test_a_child_lets_a_run_s_folder_go(tmp_path: Path) -> None:
     """A child that outlives a killed run, as those that load images do for seconds, is no reason to turn it away."""
-    if not hasattr(os, "fork"):
-        pytest.skip("this system has no fork")
     here, there = socket.socketpair()
     with here, there:
         with alone(tmp_path):

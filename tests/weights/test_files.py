@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from ferzoo.predict.drawing import save
-from ferzoo.weights.files import write_atomically, write_tensors
+from ferzoo.weights.files import new_file, write_atomically, write_tensors
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
@@ -72,3 +72,11 @@ def test_the_umask_says_who_may_read_a_file(umask: int, rights: int, tmp_path: P
     finally:
         os.umask(before)
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {rights}
+
+
+def test_a_new_file_has_an_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with a colon would be a protocol to FFmpeg, and a program may go elsewhere meanwhile."""
+    monkeypatch.chdir(tmp_path)
+    Path("10:00").mkdir()
+    found = new_file(Path("10:00"), ".x-", ".mp4")
+    assert found.is_absolute() and found.parent == tmp_path / "10:00" and found.stat().st_size == 0

@@ -91,3 +91,19 @@ def test_a_folder_of_timms_network_takes_an_overlay_with_another_classifier(tmp_
         )
     assert_loaded(model, other, but=("fc.",))
     assert model.ferzoo_cfg == {"grayscale": False} and model.num_classes == 3
+
+
+def test_names_of_classes_go_with_the_classifier_they_are_of(tmp_path: Path) -> None:
+    timms = timm.create_model("test_resnet", num_classes=4)
+    timms.pretrained_cfg["label_names"] = ("a", "b", "c", "d")
+    write_folder(timms, Facts("test_resnet"), tmp_path, "me/x")
+    name, other = f"local-dir:{tmp_path}", timm.create_model("test_resnet", num_classes=3).state_dict()
+    assert len(ferzoo.create_model(name, True).pretrained_cfg["label_names"]) == 4
+    with pytest.warns(CheckpointWarning, match="4 classes"):
+        assert not ferzoo.create_model(name, True, num_classes=3).pretrained_cfg["label_names"]
+    overlay = {"state_dict": dict(other), "num_classes": 3}
+    model = ferzoo.create_model(name, True, pretrained_cfg_overlay=overlay)
+    assert_loaded(model, other)
+    assert model.pretrained_cfg["label_names"] is None
+    with pytest.raises(CheckpointError, match=r"pretrained_cfg_overlay names cannot be loaded.*say its num_classes"):
+        ferzoo.create_model(name, True, pretrained_cfg_overlay={"state_dict": dict(other)})
