@@ -67,12 +67,15 @@ def largest_file() -> Callable[[int], contextlib.AbstractContextManager[None]]:
 
     @contextlib.contextmanager
     def limited(size: int) -> Iterator[None]:
-        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        before, kept = resource.getrlimit(resource.RLIMIT_FSIZE), sys.dont_write_bytecode
+        # Python would not notice that what it keeps of a module was cut off, and read it the next time.
+        sys.dont_write_bytecode = True
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
         try:
             yield
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            sys.dont_write_bytecode = kept
 
     return limited
 

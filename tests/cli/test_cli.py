@@ -215,3 +215,17 @@ def test_a_current_folder_that_was_deleted(
     (tmp_path / "gone").rmdir()
     assert main(["predict", "face.png", "-o", str(tmp_path / "rows.csv")]) == 2
     assert capsys.readouterr().err.startswith("ferzoo predict: No such file or directory: the current folder was del")
+
+
+@pytest.mark.parametrize(("error", "there"), [(FileNotFoundError, True), (PermissionError, False)])
+def test_another_error_says_nothing_of_the_current_folder(
+    error: type[OSError], there: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(args: object) -> int:
+        raise error(2, "It went wrong", "a.txt")
+
+    monkeypatch.setattr(list_names, "run", run)
+    if not there:
+        monkeypatch.setattr("ferzoo.cli.main._here", lambda: "")
+    assert main(["list"]) == 2
+    assert capsys.readouterr().err == "ferzoo list: a.txt: It went wrong\n"

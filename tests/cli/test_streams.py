@@ -149,6 +149,7 @@ def test_who_keeps_a_lost_standard_error_can_write_after_the_command(
     monkeypatch.setattr(list_names, "run", run)
     monkeypatch.setattr(sys, "stderr", gone)
     assert main(["list"]) == 0
+    kept[0].close()
     print("a message of a handler of logging", file=kept[0], flush=True)
     assert not kept[0].closed
 

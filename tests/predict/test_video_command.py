@@ -106,6 +106,20 @@ def test_the_drawn_video(run: Any, clip: Path, tmp_path: Path, name: str) -> Non
     assert {path.name for path in tmp_path.iterdir()} == {clip.name, name}
 
 
+@pytest.mark.skipif(os.name == "nt", reason="names have no colons and files no such rights here")
+def test_a_drawn_video_in_a_folder_of_a_time(
+    run: Any, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("10:00:00").mkdir()
+    before = os.umask(0o027)
+    try:
+        assert run(clip, "--save", "10:00:00/drawn.mp4")[0] == 0
+    finally:
+        os.umask(before)
+    assert [(p.name, p.stat().st_mode & 0o777) for p in Path("10:00:00").iterdir()] == [("drawn.mp4", 0o640)]
+
+
 def test_a_duration_that_the_picture_does_not_fill_is_a_note(run: Any, tmp_path: Path) -> None:
     path = write_clip(tmp_path / "clip.mkv", walk(5))
     data = bytearray(path.read_bytes())

@@ -26,6 +26,8 @@ def test_an_mp4_shows_what_its_edit_list_says(tmp_path: Path, edits: list[tuple[
     source = open_source(path, None)
     read = len(list(source))
     assert source.note is None
+    with path.open("rb") as file:
+        assert frames_shown(file) == frames
     if damaged and any(start + number == 40 for start, number in edits):
         assert read < frames and f"is damaged: {read} of {frames} frames could be read" in str(source.problem)
     else:
@@ -56,3 +58,31 @@ def test_a_table_has_as_many_rows_as_it_states(tmp_path: Path, boxes: str, row: 
     stated_alone[more : more + 4] = b"\xff" * 4
     append(data, boxes, row)
     assert [frames_shown(io.BytesIO(each)) for each in (data, stated_alone)] == [10, 10]
+
+
+def edited(path: Path, content: bytes) -> io.BytesIO:
+    """A clip of 40 frames whose edit list is this one, its version and number of rows included."""
+    data = bytearray(write_clip(path, walk(40)).read_bytes())
+    edits = data.index(b"edts") - 4
+    size = struct.unpack_from(">I", data, edits)[0]
+    struct.pack_into(">I4s", data, edits, size, b"free")
+    append(data, "moov trak", struct.pack(">I4sI4s", 16 + len(content), b"edts", 8 + len(content), b"elst") + content)
+    return io.BytesIO(data)
+
+
+@pytest.mark.parametrize(
+    ("version", "rows", "shown"),
+    [
+        (0, [(400, 0)], 10),  # thousandths of a second, in which a frame takes 40
+        (1, [(400, 0)], 10),
+        (1, [(400, 0), (800, 0)], 30),
+        (0, [(2000, -1), (400, 0)], 10),  # a pause of two seconds before it begins
+        (0, [(400, 0), (0, 0)], None),  # "to the end", which fragmented files alone may say
+    ],
+)
+def test_the_ways_to_write_an_edit_list(
+    tmp_path: Path, version: int, rows: list[tuple[int, int]], shown: int | None
+) -> None:
+    form = (">Iii", ">Qqi")[version]
+    table = b"".join(struct.pack(form, *row, 1 << 16) for row in rows)
+    assert frames_shown(edited(tmp_path / "clip.mp4", struct.pack(">II", version << 24, len(rows)) + table)) == shown

@@ -121,6 +121,7 @@ def test_a_broken_network_is_told(cls: type[nn.Module], check: str, message: str
         ({"first_conv": "conv1"}, "first_conv names conv1, but the state dict has no conv1.weight"),
         ({"mean": (0.5,)}, "mean has 1 values for 3 channels"),
         ({"std": (0.5, 0, 0.5)}, r"std is \(0.5, 0, 0.5\), expected positive numbers"),
+        ({"std": (0.5, -0.5, 0.5)}, r"std is \(0.5, -0.5, 0.5\), expected positive numbers"),
         ({"mean": (0.5, float("nan"), 0.5)}, r"mean is \(0.5, nan, 0.5\), expected finite numbers"),
         ({"label_names": ["a", "b", "c", "b", "e", "f"]}, "label_names has 'b' more than once"),
         ({"label_names": ["happy"]}, "1 label_names for 6 classes"),

@@ -92,8 +92,8 @@ def test_what_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert calls == [(1, 8, 6, 29)]
 
 
-@pytest.mark.parametrize("amp", [True, False])
-def test_networks_that_train_in_bfloat16_have_them(amp: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ferzoo.train.network.is_native", lambda: True)
+@pytest.mark.parametrize(("amp", "native"), [(True, True), (False, True), (True, False)])
+def test_networks_that_train_in_bfloat16_have_them(amp: bool, native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ferzoo.train.network.is_native", lambda: native)
     model = build_network(Recipe(model="lanmsff", amp=amp), 8)
-    assert any(isinstance(part, RowFoldedConv2d) for part in model.modules()) == amp
+    assert any(isinstance(part, RowFoldedConv2d) for part in model.modules()) == (amp and native)

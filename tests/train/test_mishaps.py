@@ -81,6 +81,24 @@ def test_a_full_disk_in_the_first_epoch(
     assert not [path.name for path in out.iterdir() if path.name.startswith(".")]
 
 
+def test_a_run_that_begins_while_another_one_does_is_turned_away(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, build = tmp_path / "run", Run.__init__
+
+    def begins_meanwhile(run: Run, *args: Any) -> None:
+        build(run, *args)
+        monkeypatch.setattr(Run, "__init__", build)
+        train_here(data, out)
+        kept.update({path: path.read_bytes() for path in out.iterdir() if path.is_file()})
+        capsys.readouterr()
+
+    kept: dict[Path, bytes] = {}
+    monkeypatch.setattr(Run, "__init__", begins_meanwhile)
+    assert "continue it with --resume" in refused_here(capsys, data, out)
+    assert kept and {path: path.read_bytes() for path in kept} == kept
+
+
 def test_a_full_disk_later_loses_no_finished_epoch(
     data: Path, tmp_path: Path, largest_file: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -216,13 +234,17 @@ def test_a_folder_that_cannot_be_held_is_trained_into_all_the_same(
 def test_a_child_lets_a_run_s_folder_go(tmp_path: Path) -> None:
     """A child that outlives a killed run, as those that load images do for seconds, is no reason to turn it away."""
     here, there = socket.socketpair()
+    here.settimeout(60)
+    there.settimeout(60)
     with here, there:
         with alone(tmp_path):
             child = os.fork()
             if not child:
-                there.send(b"!")
-                there.recv(1)  # until told
-                os._exit(0)
+                try:
+                    there.send(b"!")
+                    there.recv(1)  # until told
+                finally:
+                    os._exit(0)
             here.recv(1)
         try:
             with alone(tmp_path):

@@ -69,6 +69,7 @@ def test_the_umask_says_who_may_read_a_file(umask: int, rights: int, tmp_path: P
     try:
         write_atomically(tmp_path / "rows.json", lambda path: path.write_text("{}"))
         save(Image.new("RGB", (2, 2)), tmp_path / "face.png")
+        new_file(tmp_path, "part-", ".avi")
     finally:
         os.umask(before)
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {rights}
@@ -80,3 +81,11 @@ def test_a_new_file_has_an_absolute_path(tmp_path: Path, monkeypatch: pytest.Mon
     Path("10:00").mkdir()
     found = new_file(Path("10:00"), ".x-", ".mp4")
     assert found.is_absolute() and found.parent == tmp_path / "10:00" and found.stat().st_size == 0
+
+
+def test_a_name_that_is_taken_is_not_taken_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = iter(["00", "00", "01"])
+    monkeypatch.setattr("secrets.token_hex", lambda _: next(names))
+    first = new_file(tmp_path, "x")
+    first.write_text("another's")
+    assert new_file(tmp_path, "x").name == "x01" and first.read_text() == "another's"

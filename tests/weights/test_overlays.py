@@ -73,12 +73,15 @@ def test_faces_are_prepared_for_weights_in_the_overlay_as_for_the_others(
         ferzoo.create_model,
     )
     if where == "mine":
-        save(name, create("lanmsff").state_dict(), ferzoo={"grayscale": True})
+        save(name, create("lanmsff").state_dict(), ferzoo={"grayscale": True, "metrics": {"accuracy": 99}})
     elif where != "shipped":
         write_folder(create("lanmsff"), Facts("lanmsff", grayscale=True), tmp_path, "me/x")
         create = timm.create_model if "timm" in where else create
     overlay = {"state_dict": ferzoo.create_model("lanmsff").state_dict()}
-    assert wants_grey(create(name, True)) and wants_grey(create(name, True, pretrained_cfg_overlay=overlay))
+    assert wants_grey(create(name, True)) and create(name, True, pretrained_cfg_overlay=overlay).ferzoo_cfg == {
+        "grayscale": True
+    }
+    assert create(name, False, pretrained_cfg_overlay=overlay).pretrained_cfg["input_size"]
 
 
 def test_a_folder_of_timms_network_takes_an_overlay_with_another_classifier(tmp_path: Path) -> None:
