@@ -22,7 +22,8 @@ class _Nowhere(io.TextIOBase):
     @cached_property
     def buffer(self) -> BinaryIO:
         """For bytes, and for the processes that someone starts with this stream."""
-        return open(os.devnull, "wb", buffering=0)  # noqa: SIM115 (as long as the stream, which is never closed)
+        # As long as the stream, which is never closed.
+        return open(os.open(os.devnull, os.O_WRONLY), "wb", buffering=0, closefd=False)  # noqa: SIM115
 
     def fileno(self) -> int:
         return self.buffer.fileno()

@@ -78,7 +78,7 @@ def create_from_folder(folder: Path, origin: str = "", pretrained: bool = True, 
     model.ferzoo_args = args
     others = source_in(kwargs.get("pretrained_cfg_overlay") or {}) if pretrained else ""
     model.ferzoo_cfg = facts_beside(model, config.ferzoo, others)
-    cfg, classes = model.pretrained_cfg, getattr(model, "num_classes", 0)
+    cfg, classes = getattr(model, "pretrained_cfg", None) or {}, getattr(model, "num_classes", 0)
     if classes and len(cfg.get("label_names") or ()) not in (0, classes):  # with a new classifier they are others
         model.pretrained_cfg = model.default_cfg = {**cfg, **dict.fromkeys(CLASSES)}
     return model
@@ -111,10 +111,11 @@ def _build(config: FolderConfig, path: Path | None, origin: str, kwargs: Mapping
     except Exception as error:  # safetensors and torch raise many kinds for a damaged file
         why = " ".join(str(error).split())  # torch lists names on lines of their own, and all of them
         why = why if len(why) <= 500 else f"{why[:500]}..."
-        if others:
-            hint = "If they are of another class count, the overlay has to say its num_classes."
+        if others and isinstance(error, RuntimeError):  # torch's, of tensors
             what = "The weights that pretrained_cfg_overlay names cannot be loaded"
-            raise CheckpointError(f"{what} into {config.architecture} of {origin}: {why} {hint}") from error
+            if "size mismatch" in why:
+                why += " If they are of another class count, the overlay has to say its num_classes."
+            raise CheckpointError(f"{what} into {config.architecture} of {origin}: {why}") from error
         raise CheckpointError(f"{origin} cannot be loaded into {config.architecture}: {why}") from error
     if header:
         real = {name for name, tensor in model.state_dict().items() if tensor.is_floating_point()}

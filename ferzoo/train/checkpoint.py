@@ -62,7 +62,7 @@ def alone(folder: Path, writes: bool = True) -> Iterator[None]:
     """Hold a run's folder, which is made, where system and file system know locks: a second run is turned away.
 
     Args:
-        folder: The folder.
+        folder: The folder; one that was made and stays empty is gone afterwards.
         writes: Whether this process is one that writes there.
 
     Raises:
@@ -75,6 +75,7 @@ def alone(folder: Path, writes: bool = True) -> Iterator[None]:
     if not writes:
         yield
         return
+    made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     held = -1
     try:
@@ -92,6 +93,9 @@ def alone(folder: Path, writes: bool = True) -> Iterator[None]:
         if held in _HELD:  # a child has let go of it
             _HELD.discard(held)
             os.close(held)
+            if made:
+                with contextlib.suppress(OSError):  # something is in it
+                    folder.rmdir()
 
 
 def clear_unfinished(folder: Path) -> None:
@@ -195,7 +199,7 @@ def _is_of(path: Path, recipe: Recipe) -> bool:
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
         return not other_keys(recipe, before)
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return False
 
 

@@ -1,8 +1,9 @@
-"""Dilated convolutions in bfloat16 whose gradient oneDNN would get wrong.
+"""Dilated convolutions in bfloat16 whose gradient oneDNN may get wrong.
 
 Of maps in channels_last, with a dilation between rows, no stride and over 28 columns of output, its gradient of the
 weight holds what happened to lie in memory, NaN among it, on CPUs that have AVX-512 with bfloat16 and no AMX (seen with
-PyTorch 2.14, oneDNN 3.12). Without a dilation between the rows it is right.
+PyTorch 2.14, oneDNN 3.12). Without a dilation between the rows it is right, and it was for some numbers of channels,
+such as 64 of 64, which nobody promises: those are not told apart here.
 """
 
 from __future__ import annotations
@@ -28,7 +29,11 @@ class RowFoldedConv2d(nn.Conv2d):
     def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 (PyTorch's name)
         """Return (N, out_channels, H', W') of (N, in_channels, H, W)."""
         wrong = input.dim() == 4 and input.device.type == "cpu" and torch.is_grad_enabled() and _is_bfloat16()
-        return self.folded(input) if wrong and self._columns(input) > SOUND_COLUMNS else super().forward(input)
+        if not wrong or self._columns(input) <= SOUND_COLUMNS:
+            return super().forward(input)
+        # In the other format it is right; the output has that of the maps or, failing these, of the weight.
+        last = _is_channels_last(input) or _is_channels_last(self.weight)
+        return self.folded(input).contiguous(memory_format=torch.channels_last) if last else super().forward(input)
 
     def folded(self, x: torch.Tensor) -> torch.Tensor:
         """Return the same, computed with no dilation between the rows."""
@@ -64,6 +69,16 @@ def _padding(conv: nn.Conv2d) -> tuple[int, int] | None:
         return given
     down, right = (step * (taps - 1) for step, taps in zip(conv.dilation, conv.kernel_size, strict=True))
     return None if down % 2 or right % 2 else (down // 2, right // 2)
+
+
+def _is_channels_last(x: torch.Tensor) -> bool:
+    """Whether PyTorch takes a map or weight for one in channels_last: by its strides, also where it is a part."""
+    beyond = 0
+    for i in (1, 3, 2, 0):
+        if x.stride(i) < beyond or (i == 0 and beyond == x.stride(1)):
+            return False
+        beyond = x.stride(i) * max(x.shape[i], 1)
+    return x.stride(1) > 0
 
 
 def _is_bfloat16() -> bool:

@@ -28,6 +28,10 @@ def test_a_sound_network_passes(cls: type[nn.Module]) -> None:
     assert check_model(entrypoint(cls)) == NAMES
 
 
+def test_a_network_may_take_squares_alone() -> None:
+    assert check_model(entrypoint(tiny.Square), skip=only("forward")) == ["forward"]
+
+
 def test_chance_may_have_a_part_in_training() -> None:
     assert check_model(entrypoint(training.TwoViews), skip=only("forward", "gradients"))
 
@@ -120,8 +124,10 @@ def test_a_broken_network_is_told(cls: type[nn.Module], check: str, message: str
         ({"license": None}, "pretrained_cfg has no license"),
         ({"first_conv": "conv1"}, "first_conv names conv1, but the state dict has no conv1.weight"),
         ({"mean": (0.5,)}, "mean has 1 values for 3 channels"),
-        ({"std": (0.5, 0, 0.5)}, r"std is \(0.5, 0, 0.5\), expected positive numbers"),
-        ({"std": (0.5, -0.5, 0.5)}, r"std is \(0.5, -0.5, 0.5\), expected positive numbers"),
+        ({"std": (0.5, 0, 0.5)}, r"std is \(0.5, 0, 0.5\), expected finite numbers above 0"),
+        ({"std": (0.5, -0.5, 0.5)}, r"std is \(0.5, -0.5, 0.5\), expected finite numbers above 0"),
+        ({"std": (0.5, float("inf"), 0.5)}, r"std is \(0.5, inf, 0.5\), expected finite numbers above 0"),
+        ({"mean": (0.5, None, 0.5)}, r"mean is \(0.5, None, 0.5\), expected finite numbers"),
         ({"mean": (0.5, float("nan"), 0.5)}, r"mean is \(0.5, nan, 0.5\), expected finite numbers"),
         ({"label_names": ["a", "b", "c", "b", "e", "f"]}, "label_names has 'b' more than once"),
         ({"label_names": ["happy"]}, "1 label_names for 6 classes"),

@@ -111,6 +111,15 @@ class SingleOnly(Tiny):
         super().__init__(*args, **{**kwargs, "dtype": None})
 
 
+class Square(Tiny):
+    """A sound network: of any size, but square."""
+
+    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+        if x.shape[2] != x.shape[3]:
+            raise ValueError(f"square maps alone: {x.shape[2]}x{x.shape[3]}")
+        return super().forward_features(x)
+
+
 class Turned(Tiny):
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:
         return super().forward_features(x).mT

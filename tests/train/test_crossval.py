@@ -80,6 +80,9 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     out = tmp_path / "recipe"
     assert main(["train", *settings, f"out={out}", "folds=2"]) == 0
     assert json.loads((out / "folds.json").read_text()) == found
+    nowhere = tmp_path / "nowhere"
+    assert main(["train", *settings, f"data={tmp_path / 'none'}", f"out={nowhere}", "--folds", "2"]) == 2
+    assert not nowhere.exists()
     (tmp_path / "begun" / "fold0").mkdir(parents=True)
     (tmp_path / "begun" / "fold0" / "recipe.json").write_text("{}")  # stopped in the first epoch
     (tmp_path / "begun" / ".folds.json.part").write_text("{")

@@ -110,3 +110,5 @@ def test_names_of_classes_go_with_the_classifier_they_are_of(tmp_path: Path) -> 
     assert model.pretrained_cfg["label_names"] is None
     with pytest.raises(CheckpointError, match=r"pretrained_cfg_overlay names cannot be loaded.*say its num_classes"):
         ferzoo.create_model(name, True, pretrained_cfg_overlay={"state_dict": dict(other)})
+    with pytest.raises(CheckpointError, match=r"cannot be loaded into test_resnet: .*'nonsense'$"):
+        ferzoo.create_model(name, True, nonsense=3, pretrained_cfg_overlay=overlay)
