@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
 from random_weights import Save, Tensors, assert_loaded
+from timm.models import _registry
+from torch import nn
 
 import ferzoo
 from ferzoo.errors import CheckpointError, CheckpointWarning
@@ -112,3 +116,13 @@ def test_names_of_classes_go_with_the_classifier_they_are_of(tmp_path: Path) -> 
         ferzoo.create_model(name, True, pretrained_cfg_overlay={"state_dict": dict(other)})
     with pytest.raises(CheckpointError, match=r"cannot be loaded into test_resnet: .*'nonsense'$"):
         ferzoo.create_model(name, True, nonsense=3, pretrained_cfg_overlay=overlay)
+
+
+def test_a_network_in_a_folder_need_not_have_a_cfg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def bare(pretrained: bool = False, **kwargs: Any) -> nn.Module:
+        return nn.Sequential(nn.Linear(2, 2))
+
+    monkeypatch.setitem(_registry._model_entrypoints, "bare_of_the_tests", bare)
+    cfg = {"input_size": [1, 2, 2], "num_classes": 2}
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": "bare_of_the_tests", "pretrained_cfg": cfg}))
+    assert isinstance(ferzoo.create_model(f"local-dir:{tmp_path}"), nn.Sequential)
