@@ -24,6 +24,8 @@ class RowFoldedConv2d(nn.Conv2d):
     """A dilated convolution that takes every d-th row of a map for a map of its own, where its gradient would be wrong.
 
     That is so on a CPU under autocast to bfloat16. The function is the same, and so are names and weights.
+
+    Shape: (N, in_channels, H, W) to (N, out_channels, H', W').
     """
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 (PyTorch's name)
@@ -36,7 +38,7 @@ class RowFoldedConv2d(nn.Conv2d):
         return self.folded(input).contiguous(memory_format=torch.channels_last) if last else super().forward(input)
 
     def folded(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the same, computed with no dilation between the rows."""
+        """Return the same (N, out_channels, H', W'), computed with no dilation between the rows."""
         size, step, pad = (len(x), x.shape[2]), self.dilation[0], _padding(self)
         assert pad is not None  # see `fits`
         above, inside = (pad[0], 0) if pad[0] % step else (0, pad[0] // step)
