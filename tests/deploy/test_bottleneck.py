@@ -98,3 +98,11 @@ def test_the_file_for_onnxruntime_has_no_change_of_layout(tmp_path: Path) -> Non
     # Exporters of older torch leave a few operations on shapes, which runtimes compute once.
     assert not {"PRelu", "Split", "Slice", "Unsqueeze"} & quick.keys() and quick["Concat"] < blocks
     assert quick["Resize"] == quick["Mul"] == 2 * blocks and quick["Transpose"] <= 2
+
+
+def test_the_default_network_is_exported_whole(tmp_path: Path) -> None:
+    """All its blocks, with the weights that ship, and on a real face."""
+    for extra in ("onnxruntime", "onnxscript"):
+        pytest.importorskip(extra, reason="comes with the extra export")
+    done = ferzoo.export("lfnsb", tmp_path / "lfnsb.onnx")
+    assert done.relative < 1e-4 and done.faces == 1
