@@ -104,13 +104,8 @@ def _is_of_another_version(out: str) -> bool:
             Recipe.from_dict(json.loads(path.read_text(encoding="utf-8")))
     except RecipeError:
         return True
-    except (
-        OSError,
-        ValueError,
-        AttributeError,
-        RecursionError,
-    ):  # damaged: what is wrong with the recipe that was given is told
-        pass
+    except (OSError, ValueError, AttributeError, RecursionError):
+        pass  # damaged: what is wrong with the recipe that was given is told
     return False
 
 

@@ -6,10 +6,12 @@ Without them PyTorch's convolutions and matrix products of bfloat16 take ten tim
 from __future__ import annotations
 
 import platform
+from typing import Any
 
 import torch
+from torch import nn
 
-__all__ = ["autocast", "is_native", "product"]
+__all__ = ["autocast", "is_autocast", "is_native", "make_convolutions", "product"]
 
 
 def is_native(device_type: str = "cpu") -> bool:
@@ -29,6 +31,29 @@ def autocast(device_type: str, enabled: bool) -> torch.autocast:
         enabled: Whether the recipe asks for it.
     """
     return torch.autocast(device_type, torch.bfloat16, enabled=enabled and is_native(device_type))
+
+
+def is_autocast() -> bool:
+    """Whether autocast makes the maps of a CPU bfloat16 here."""
+    return torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+
+
+def make_convolutions(model: nn.Module, kind: Any) -> int:
+    """Give the convolutions of a network that are a plain `nn.Conv2d` and fit a class this class, in place.
+
+    Args:
+        model: The network; names and weights stay.
+        kind: A subclass of `nn.Conv2d` with a class method `fits` that looks at a convolution.
+
+    Returns:
+        How many there were.
+    """
+    count = 0
+    for module in model.modules():
+        if type(module) is nn.Conv2d and kind.fits(module):
+            module.__class__ = kind
+            count += 1
+    return count
 
 
 def product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

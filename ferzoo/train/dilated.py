@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .bfloat16 import is_autocast, make_convolutions
+
 __all__ = ["RowFoldedConv2d", "use_folded_rows"]
 
 #: Columns of output up to which the gradient is right.
@@ -30,7 +32,7 @@ class RowFoldedConv2d(nn.Conv2d):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 (PyTorch's name)
         """Return (N, out_channels, H', W') of (N, in_channels, H, W)."""
-        wrong = input.dim() == 4 and input.device.type == "cpu" and torch.is_grad_enabled() and _is_bfloat16()
+        wrong = input.dim() == 4 and input.device.type == "cpu" and torch.is_grad_enabled() and is_autocast()
         if not wrong or self._columns(input) <= SOUND_COLUMNS:
             return super().forward(input)
         # In the other format it is right; the output has that of the maps or, failing these, of the weight.
@@ -39,16 +41,15 @@ class RowFoldedConv2d(nn.Conv2d):
 
     def folded(self, x: torch.Tensor) -> torch.Tensor:
         """Return the same (N, out_channels, H', W'), computed with no dilation between the rows."""
-        size, step, pad = (len(x), x.shape[2]), self.dilation[0], _padding(self)
+        number, height, step, pad = len(x), x.shape[2], self.dilation[0], _padding(self)
         assert pad is not None  # see `fits`
         above, inside = (pad[0], 0) if pad[0] % step else (0, pad[0] // step)
-        below = above + -(size[1] + 2 * above) % step
+        below = above + -(height + 2 * above) % step
         rows = F.pad(x.permute(0, 2, 3, 1), (0, 0, 0, 0, above, below)).unflatten(1, (-1, step))
         maps = rows.permute(2, 0, 1, 3, 4).flatten(0, 1).permute(0, 3, 1, 2)
         out = F.conv2d(maps, self.weight, self.bias, 1, (inside, pad[1]), (1, self.dilation[1]), self.groups)
-        rows = out.permute(0, 2, 3, 1).unflatten(0, (step, size[0])).permute(1, 2, 0, 3, 4).flatten(1, 2)
-        height = size[1] + 2 * pad[0] - step * (self.kernel_size[0] - 1)
-        return rows[:, :height].permute(0, 3, 1, 2)
+        rows = out.permute(0, 2, 3, 1).unflatten(0, (step, number)).permute(1, 2, 0, 3, 4).flatten(1, 2)
+        return rows[:, : height + 2 * pad[0] - step * (self.kernel_size[0] - 1)].permute(0, 3, 1, 2)
 
     def _columns(self, x: torch.Tensor) -> int:
         pad = _padding(self)
@@ -83,10 +84,6 @@ def _is_channels_last(x: torch.Tensor) -> bool:
     return x.stride(1) > 0
 
 
-def _is_bfloat16() -> bool:
-    return torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
-
-
 def use_folded_rows(model: nn.Module) -> int:
     """Make every plain dilated convolution of a network a `RowFoldedConv2d`, in place; names and weights stay.
 
@@ -96,9 +93,4 @@ def use_folded_rows(model: nn.Module) -> int:
     Returns:
         How many there were.
     """
-    count = 0
-    for module in model.modules():
-        if type(module) is nn.Conv2d and RowFoldedConv2d.fits(module):
-            module.__class__ = RowFoldedConv2d
-            count += 1
-    return count
+    return make_convolutions(model, RowFoldedConv2d)

@@ -9,10 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .bfloat16 import make_convolutions
+
 __all__ = ["PointwiseConv2d", "use_bf16_pointwise"]
 
 #: Channels under which a product is too small to gain by bfloat16, such as in the bottleneck of an attention.
 LEAST_CHANNELS = 32
+#: The ways to write that a 1x1 convolution has no padding.
+_NONE = ((0, 0), "valid", "same")
 
 
 class PointwiseConv2d(nn.Conv2d):
@@ -35,6 +39,11 @@ class PointwiseConv2d(nn.Conv2d):
             out = out + self.bias
         return out.permute(0, 3, 1, 2)
 
+    @classmethod
+    def fits(cls, conv: nn.Conv2d) -> bool:
+        """Whether a convolution may be one of these."""
+        return conv.kernel_size == conv.stride == (1, 1) and conv.groups == 1 and conv.padding in _NONE
+
 
 def use_bf16_pointwise(model: nn.Module) -> int:
     """Make every plain 1x1 convolution of a network a `PointwiseConv2d`, in place; names and weights stay.
@@ -45,11 +54,4 @@ def use_bf16_pointwise(model: nn.Module) -> int:
     Returns:
         How many there were.
     """
-    count = 0
-    for module in model.modules():
-        if type(module) is not nn.Conv2d or module.kernel_size != (1, 1) or module.stride != (1, 1):
-            continue
-        if module.groups == 1 and module.padding in ((0, 0), "valid", "same"):
-            module.__class__ = PointwiseConv2d
-            count += 1
-    return count
+    return make_convolutions(model, PointwiseConv2d)

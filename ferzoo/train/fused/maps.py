@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from ...errors import MissingExtraError
+from ..bfloat16 import is_autocast
 
 __all__ = [
     "applies",
@@ -53,8 +54,7 @@ def applies(layer: nn.Module, x: torch.Tensor, *norms: nn.Module) -> bool:
 
 def applies_in_bfloat16(layer: nn.Module, x: torch.Tensor, *norms: nn.Module) -> bool:
     """Whether a layer computes its own way, and autocast makes the maps bfloat16; arguments as of `applies`."""
-    autocast = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
-    return autocast and applies(layer, x, *norms)
+    return is_autocast() and applies(layer, x, *norms)
 
 
 def bits(x: torch.Tensor) -> Any:
